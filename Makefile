@@ -1,0 +1,39 @@
+# One virtual environment for everything; always resolved with constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+PACKAGE := pyproject.toml constraints.txt
+
+.PHONY: demo test slow bench docs train clean
+
+demo: .venv/.installed-demo
+	$(BIN)/steersman demo --out build/demo
+
+test: .venv/.installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/pytest -m "not slow"
+
+slow: .venv/.installed-dev
+	$(BIN)/pytest -m slow
+
+bench: .venv/.installed-dev
+	$(BIN)/python -m benchmarks
+
+docs: .venv/.installed-docs
+	$(BIN)/mkdocs build --strict --site-dir build/docs
+
+train: .venv/.installed-demo
+	$(BIN)/python -m steersman.windtunnel.train
+
+clean:
+	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.installed-%: $(PACKAGE) | .venv/bin/python
+	$(INSTALL) --editable ".[$*]"
+	touch $@

@@ -1,0 +1,1 @@
+"""Steer language models in closed loop with optimal control."""

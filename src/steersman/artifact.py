@@ -1,0 +1,150 @@
+"""A steering as data, and back: which tensors are stored, and what is checked when it is loaded.
+
+Stored are the direction (`contrast`, `vectors` `(blocks + 1, n)`; `norm`, `origin`, `separation`,
+`separation_se` `(blocks + 1,)`) and the controller (`G` `(blocks, n, k)`, `plan` `(blocks, n)`).
+`H` is stored only where it is neither the direction itself nor zero.
+"""
+
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steersman.directions import Direction
+from steersman.errors import ArtifactError
+from steersman.methods import Controller, Method, method_named
+from steersman.provenance import Provenance
+from steersman.store import Artifact, card_of, read_fields
+
+_DIRECTION, _NOTHING, _STORED = "direction", "nothing", "H"
+
+
+class Parts(NamedTuple):
+    """What a steering is made of.
+
+    Args:
+        direction: the feature and its natural units.
+        controller: the law's tensors and the plan.
+        method: the method and its hyper-parameters.
+        provenance: where all of it comes from.
+    """
+
+    direction: Direction
+    controller: Controller
+    method: Method
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The manifest's own fields; the hyper-parameters and the provenance lie below them."""
+
+    method: str
+    prefilter: float
+    observes: str
+
+
+def artifact_of(parts: Parts) -> Artifact:
+    """The parts as tensors, plain data and a card.
+
+    Raises:
+        UnknownNameError: the method is not in `steersman.methods.METHODS`, so that nobody could
+            load what it made.
+    """
+    direction, controller, method, provenance = parts
+    method_named(method.name)
+    observes = _observes(direction, controller)
+    tensors = {
+        **{field.name: getattr(direction, field.name) for field in fields(Direction)},
+        "G": controller.G,
+        "plan": controller.plan,
+        **({"H": controller.H} if observes == _STORED else {}),
+    }
+    manifest = {
+        "method": method.name,
+        "hyperparameters": dict(vars(method)),
+        "prefilter": controller.prefilter,
+        "observes": observes,
+        "provenance": provenance.to_json(),
+    }
+    return Artifact(tensors, manifest, card_of(manifest, tensors))
+
+
+def parts_of(artifact: Artifact) -> Parts:
+    """The parts in an artifact, bit for bit as they were saved; keys it does not know are left out.
+
+    Raises:
+        ArtifactError: a field or a tensor is missing or not what it should be; names it.
+        UnknownNameError: a method that this version does not have.
+    """
+    manifest, tensors = artifact.manifest, artifact.tensors
+    head = _Head(**read_fields(_Head, manifest, "steering.json"))
+    kind = method_named(head.method)
+    settings = read_fields(kind, manifest.get("hyperparameters"), f"hyperparameters of {kind.name}")
+    provenance = Provenance(**read_fields(Provenance, manifest.get("provenance"), "provenance"))
+    blocks, n = provenance.blocks, provenance.n
+    shapes = {"contrast": (blocks + 1, n), "vectors": (blocks + 1, n)}
+    direction = Direction(
+        **{
+            field.name: _tensor(tensors, field.name, shapes.get(field.name, (blocks + 1,)))
+            for field in fields(Direction)
+        }
+    )
+    G = _tensor(tensors, "G", (blocks, n, None))
+    controller = Controller(
+        H=_observer(head.observes, direction, G, tensors),
+        G=G,
+        plan=_tensor(tensors, "plan", (blocks, n)),
+        prefilter=head.prefilter,
+    )
+    return Parts(direction, controller, kind(**settings), provenance)
+
+
+def _observes(direction: Direction, controller: Controller) -> str:
+    H, v = controller.H.cpu(), direction.vectors[:-1].unsqueeze(-1).cpu()
+    if not bool(H.any()):
+        return _NOTHING
+    return _DIRECTION if H.dtype == v.dtype and torch.equal(H, v) else _STORED
+
+
+def _observer(
+    observes: str,
+    direction: Direction,
+    G: Float[Tensor, "blocks n k"],
+    tensors: dict[str, Float[Tensor, "..."]],
+) -> Float[Tensor, "blocks n k"]:
+    if observes == _NOTHING:
+        return torch.zeros_like(G)
+    if observes == _STORED:
+        return _tensor(tensors, "H", tuple(G.shape))
+    if observes != _DIRECTION:
+        raise ArtifactError(
+            f"'observes' of steering.json is {observes!r}; expected {_DIRECTION!r}, {_NOTHING!r} "
+            f"or {_STORED!r}. Save the steering again, or run: pip install -U steersman"
+        )
+    if G.shape[-1] != 1:
+        raise ArtifactError(
+            f"'G' has shape {tuple(G.shape)} and acts on {G.shape[-1]} numbers, but only one, the "
+            "direction, is observed. Save the steering again."
+        )
+    return direction.vectors[:-1].unsqueeze(-1)
+
+
+def _tensor(
+    tensors: dict[str, Float[Tensor, "..."]], name: str, shape: tuple[int | None, ...]
+) -> Float[Tensor, "..."]:
+    """The tensor of that name; a size of None may be any."""
+    if name not in tensors:
+        raise ArtifactError(f"the steering lacks the tensor {name!r}. Save it again.")
+    found = tuple(tensors[name].shape)
+    if len(found) != len(shape) or any(
+        size is not None and size != other for size, other in zip(shape, found, strict=True)
+    ):
+        expected = str(shape).replace("None", "k")
+        raise ArtifactError(
+            f"the tensor {name!r} has shape {found}; expected {expected} by its provenance. Save "
+            "the steering again."
+        )
+    return tensors[name]

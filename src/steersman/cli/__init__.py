@@ -1,0 +1,48 @@
+"""The command line: one command a file, in the words of the Python interface.
+
+Exit codes: 0 all is well, 1 something a person can put right (the message says what), 2 a command
+that cannot be understood, 130 interrupted.
+
+Commands import what they need when they run, so that `steersman --help` answers at once.
+"""
+
+from collections.abc import Callable
+
+import typer
+
+from steersman.cli.demo import demo
+from steersman.cli.doctor import doctor
+from steersman.cli.fit import fit
+from steersman.cli.generate import generate
+from steersman.cli.group import SteersmanGroup, version_option
+from steersman.cli.methods import methods
+from steersman.cli.report import report
+
+app = typer.Typer(
+    name="steersman",
+    cls=SteersmanGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Steer language models in closed loop with optimal control.",
+    epilog="Start here: [bold]steersman demo[/bold]",
+)
+app.callback()(version_option)
+_EXAMPLES: dict[Callable[..., None], str] = {
+    demo: "steersman demo --out demo",
+    doctor: "steersman doctor meta-llama/Llama-3.2-1B",
+    fit: "steersman fit gpt2 pairs.jsonl --out calm --method a-lqr",
+    generate: "steersman generate gpt2 'I think that' --steering calm --target 1.0 --compare",
+    report: "steersman report gpt2 --steering calm --prompt 'I think that' --out report.html",
+    methods: "steersman methods",
+}
+for _command, _example in _EXAMPLES.items():
+    app.command(epilog=f"Example: [bold]{_example}[/bold]")(_command)
+
+
+def main() -> None:
+    """The console entry point."""
+    app()
+
+
+__all__ = ["app", "main"]

@@ -1,0 +1,76 @@
+"""`steersman generate`: write under a steering."""
+
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from steersman.cli.console import out
+from steersman.cli.options import (
+    Chat,
+    DeviceMap,
+    Dtype,
+    ExecutionOption,
+    Lambda,
+    Model,
+    NewTokens,
+    ReferenceOption,
+    Seed,
+    SteeringPath,
+    Target,
+    TokensOption,
+)
+
+
+def generate(
+    model: Model,
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", show_default=False)],
+    steering: SteeringPath,
+    target: Target = None,
+    lambda_: Lambda = None,
+    tokens: TokensOption = None,
+    reference: ReferenceOption = None,
+    execution: ExecutionOption = None,
+    max_new_tokens: NewTokens = 40,
+    seed: Seed = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Show the unsteered text beside it.")
+    ] = False,
+    chat: Chat = False,
+    dtype: Dtype = "auto",
+    device_map: DeviceMap = None,
+) -> None:
+    """Continue a prompt with a steering attached."""
+    from steersman.cli.models import open_model
+    from steersman.cli.writing import as_example, prepare, write
+    from steersman.steering import Steering
+
+    loaded_steering = Steering.from_pretrained(steering)
+    loaded, tokenizer = open_model(model, dtype, device_map)
+    encoded = prepare(loaded, tokenizer, as_example(prompt, chat), max_new_tokens)
+    attached = loaded_steering.attach(
+        loaded,
+        target,
+        lambda_=lambda_,
+        tokens=tokens,
+        reference=reference,
+        execution=execution,
+        trace=False,
+    )
+    with attached:
+        steered = write(loaded, tokenizer, encoded, new_tokens=max_new_tokens, seed=seed)
+    if not compare:
+        out.print(Text(steered), soft_wrap=True)
+        return
+    unsteered = write(loaded, tokenizer, encoded, new_tokens=max_new_tokens, seed=seed)
+    out.print(_side_by_side(unsteered, steered))
+
+
+def _side_by_side(unsteered: str, steered: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
+    table.add_column("unsteered", ratio=1, overflow="fold")
+    table.add_column("steered", ratio=1, overflow="fold")
+    table.add_row(Text(unsteered), Text(steered))
+    return table

@@ -1,0 +1,57 @@
+"""What all commands share: errors become messages and exit codes."""
+
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+from typer.core import TyperGroup
+
+from steersman.cli.console import complain, out
+from steersman.errors import SteersmanError
+
+INTERRUPTED = 130
+
+
+class SteersmanGroup(TyperGroup):
+    """Commands whose user errors are one message on stderr, without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            try:
+                return super().invoke(ctx)
+            except SteersmanError as error:
+                complain("error", str(error))
+                raise typer.Exit(1) from error
+            except KeyboardInterrupt as error:
+                complain("interrupted", "nothing was left half written")
+                raise typer.Exit(INTERRUPTED) from error
+
+
+def version_option(
+    show: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    """Steer language models in closed loop with optimal control."""
+    if show:
+        try:
+            found = version("steersman")
+        except PackageNotFoundError:
+            found = "not installed"
+        out.print(Text(f"steersman {found}"))
+        raise typer.Exit
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
+    complain("warning", str(message))

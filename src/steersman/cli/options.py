@@ -1,0 +1,89 @@
+"""Arguments and options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A model on the Hugging Face hub, a folder, or [bold]windtunnel[/bold], the small "
+        "model that comes with the package.",
+        show_default=False,
+    ),
+]
+Dtype = Annotated[
+    str, typer.Option(help="auto is as saved; or float32, bfloat16, float16, float64.")
+]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option(help="auto, cuda, cuda:1 ...; the CPU by default.", show_default=False),
+]
+SteeringPath = Annotated[
+    str,
+    typer.Option(
+        "--steering", "-s", help="A folder saved by fit, or owner/name on the hub.", metavar="DIR"
+    ),
+]
+Target = Annotated[
+    float | None,
+    typer.Option(
+        "--target",
+        "-t",
+        help="Strength in natural units, from undesired (0) to desired (1). [dim]1.0[/dim]",
+        show_default=False,
+    ),
+]
+Lambda = Annotated[
+    float | None,
+    typer.Option(
+        "--lambda", help="Strength as the paper has it, in place of --target.", show_default=False
+    ),
+]
+TokensOption = Annotated[
+    Literal["last", "all"] | None,
+    typer.Option(
+        "--tokens",
+        help="Steer from the prompt's last token on, or all; the method decides by default.",
+        show_default=False,
+    ),
+]
+ReferenceOption = Annotated[
+    Literal["relative", "absolute"] | None,
+    typer.Option(
+        "--reference",
+        help="Set the feature relative to the token's own unsteered one, or absolutely.",
+        show_default=False,
+    ),
+]
+ExecutionOption = Annotated[
+    Literal["plan", "feedback"] | None,
+    typer.Option(
+        "--execution",
+        help="Add the precomputed schedule, or measure and correct.",
+        show_default=False,
+    ),
+]
+NewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="How much to write.")]
+Seed = Annotated[
+    int | None,
+    typer.Option(help="Sample with this seed; greedy without.", show_default=False),
+]
+Chat = Annotated[
+    bool, typer.Option("--chat", help="Take the prompt for a user's message in a conversation.")
+]
+QuestionsAsChat = Annotated[
+    bool, typer.Option("--chat", help="Take the questions in the file for a user's messages.")
+]
+OutFolder = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="DIR",
+        help="Where to; nothing of yours is overwritten.",
+        show_default=False,
+    ),
+]

@@ -1,0 +1,180 @@
+"""The one law: observe a few numbers, act along a few directions.
+
+    z = H_t' x              what is observed
+    u = G_t (s_t - z)       what is done about it
+
+A law never knows where its reference `s_t` comes from, and never holds state: `init` makes it,
+`step` takes it and gives it back, in the order of the blocks of one forward pass.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steersman.control.checks import require_finite, require_full_precision, require_shape
+from steersman.errors import InputError, ShapeError
+
+State = TypeVar("State")
+
+
+class Law(ABC, Generic[State]):
+    """A steering law: `(state, u_t) = step(state, x_t, s_t, t)`, for many rows at once.
+
+    A row is one token's residual stream; any flattening of batch and positions is a set of rows,
+    and no row may influence another. Nonlinear laws subclass this and need not have `H` or `G`.
+    """
+
+    @property
+    @abstractmethod
+    def blocks(self) -> int:
+        """The number of blocks of the plant it was made for."""
+
+    @property
+    @abstractmethod
+    def n(self) -> int:
+        """The width of the state."""
+
+    @property
+    @abstractmethod
+    def k(self) -> int:
+        """How many numbers a reference has."""
+
+    @property
+    @abstractmethod
+    def dtype(self) -> torch.dtype:
+        """The precision it computes in and answers in: float32 (float64 for proofs)."""
+
+    @abstractmethod
+    def to(self, device: torch.device | str) -> "Law[State]":
+        """The same law on another device, in the same precision."""
+
+    @abstractmethod
+    def init(self, rows: int) -> State:
+        """The state before block 0, for so many rows."""
+
+    @abstractmethod
+    def step(
+        self,
+        state: State,
+        x: Float[Tensor, "rows n"],
+        reference: Float[Tensor, "rows k"],
+        block: int,
+    ) -> tuple[State, Float[Tensor, "rows n"]]:
+        """The next state and the input `u_t`, to be added at the output of `block`.
+
+        Args:
+            state: what `init` or the previous block's `step` returned.
+            x: states at the input of `block`, `(rows, n)`, any floating dtype.
+            reference: where the observed numbers should be, `(rows, k)`.
+            block: the 0-based block.
+        """
+
+    def is_active(self, block: int) -> bool:
+        """Whether the law acts at `block` at all; elsewhere it need not be evaluated."""
+        return 0 <= block < self.blocks
+
+
+@dataclass(frozen=True, eq=False)
+class AffineLaw(Law[None]):
+    """The low-rank law `u = G_t (s_t - H_t' x)`; stateless.
+
+    `H = 0` is an open-loop schedule: with reference 1 it adds `G_t` whatever the state.
+
+    Args:
+        H: what is observed, `(blocks, n, k)`, float32 or float64.
+        G: what is done about it, `(blocks, n, k)`, the same dtype and device.
+        active: the blocks where it acts; None is every block.
+
+    Raises:
+        ShapeError: `H` and `G` are not two `(blocks, n, k)` tensors of one shape.
+        InputError: half precision, two dtypes or devices, or an active block that does not exist.
+        NumericalError: NaN or infinity.
+    """
+
+    H: Float[Tensor, "blocks n k"]
+    G: Float[Tensor, "blocks n k"]
+    active: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the two tensors and the active blocks belong together."""
+        if self.H.ndim != 3 or self.H.shape != self.G.shape or 0 in self.H.shape:
+            raise ShapeError(
+                f"H has shape {tuple(self.H.shape)} and G {tuple(self.G.shape)}; "
+                "expected both to be (blocks, n, k)."
+            )
+        if (self.H.dtype, self.H.device) != (self.G.dtype, self.G.device):
+            raise InputError(
+                f"H is {self.H.dtype} on {self.H.device} and G is {self.G.dtype} on "
+                f"{self.G.device}; give both one dtype and device."
+            )
+        for name, tensor in (("H", self.H), ("G", self.G)):
+            require_full_precision(name, tensor)
+            require_finite(name, tensor)
+        wrong = sorted(set(self.active or ()) - set(range(self.blocks)))
+        if wrong:
+            raise InputError(f"active names blocks {wrong}; there are 0 .. {self.blocks - 1}.")
+
+    @classmethod
+    def schedule(
+        cls, inputs: Float[Tensor, "blocks n"], active: tuple[int, ...] | None = None
+    ) -> "AffineLaw":
+        """The open-loop law `u_t = s inputs_t`: `H = 0`, `G = inputs`, one reference `s`."""
+        G = inputs.unsqueeze(-1)
+        return cls(torch.zeros_like(G), G, active)
+
+    @property
+    def blocks(self) -> int:
+        """The number of blocks."""
+        return self.H.shape[0]
+
+    @property
+    def n(self) -> int:
+        """The width of the state."""
+        return self.H.shape[1]
+
+    @property
+    def k(self) -> int:
+        """How many numbers are observed."""
+        return self.H.shape[2]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of `H` and `G`."""
+        return self.H.dtype
+
+    def is_active(self, block: int) -> bool:
+        """Whether the law acts at `block`."""
+        return super().is_active(block) and (self.active is None or block in self.active)
+
+    def to(self, device: torch.device | str) -> "AffineLaw":
+        """The same law on another device, in the same precision."""
+        return AffineLaw(self.H.to(device), self.G.to(device), self.active)
+
+    def observe(self, x: Float[Tensor, "rows n"], block: int) -> Float[Tensor, "rows k"]:
+        """`z = H_t' x` for each row, taken in the law's precision and not in the model's."""
+        return x.to(self.dtype) @ self.H[block]
+
+    def act(self, error: Float[Tensor, "rows k"], block: int) -> Float[Tensor, "rows n"]:
+        """`u = G_t error` for each row."""
+        return error.to(self.dtype) @ self.G[block].mT
+
+    def init(self, rows: int) -> None:
+        """No state."""
+
+    def step(
+        self,
+        state: None,
+        x: Float[Tensor, "rows n"],
+        reference: Float[Tensor, "rows k"],
+        block: int,
+    ) -> tuple[None, Float[Tensor, "rows n"]]:
+        """`u = G_t (s_t - H_t' x)` for each row; zero where the law is not active."""
+        require_shape("x", x, ("rows", len(x)), ("n", self.n))
+        require_shape("reference", reference, ("rows", len(x)), ("k", self.k))
+        if not self.is_active(block):
+            return None, torch.zeros_like(x, dtype=self.dtype)
+        return None, self.act(reference - self.observe(x, block), block)

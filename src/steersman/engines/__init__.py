@@ -1,0 +1,7 @@
+"""One law, in front of the blocks of a running model."""
+
+from steersman.engines.channel import Channel, Tokens
+from steersman.engines.run import Run
+from steersman.engines.trace import Trace
+
+__all__ = ["Channel", "Run", "Tokens", "Trace"]

@@ -1,0 +1,64 @@
+"""One steering at work: a law, where its reference comes from, and which rows and tokens it has."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steersman.control import Law, Reference, Units
+from steersman.errors import InputError, ShapeError
+
+Tokens = Literal["last", "all"]
+
+
+@dataclass(frozen=True, eq=False)
+class Channel:
+    """A law in front of a model's blocks.
+
+    Args:
+        law: what to do; `u_t = law(x_t)`.
+        reference: where its observations should be.
+        units: natural units of the law's observations.
+        watch: one direction a block whose projection the trace shows, `(blocks, n)`.
+        scale: natural units of that projection, for the trace.
+        tokens: "last" steers the prompt's last token and every generated one, "all" every token.
+        rows: which prompts of the batch it steers; None is all of them.
+        tracks: whether the reference is one of the watched feature, as it is not for a plan.
+
+    Raises:
+        InputError: unknown `tokens`, or `rows` that name a prompt twice.
+        ShapeError: `watch` does not fit the law.
+    """
+
+    law: Law[Any]
+    reference: Reference
+    units: Units
+    watch: Float[Tensor, "blocks n"]
+    scale: Units
+    tokens: Tokens = "all"
+    rows: tuple[int, ...] | None = None
+    tracks: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the parts against each other."""
+        if self.tokens not in get_args(Tokens):
+            raise InputError(f"tokens is {self.tokens!r}; choose one of {get_args(Tokens)}.")
+        if self.rows is not None and len(set(self.rows)) != len(self.rows):
+            raise InputError(f"rows {self.rows} name a prompt twice.")
+        if tuple(self.watch.shape) != (self.law.blocks, self.law.n):
+            raise ShapeError(
+                f"watch has shape {tuple(self.watch.shape)}; expected "
+                f"({self.law.blocks}, {self.law.n})."
+            )
+
+    def to(self, device: torch.device) -> "Channel":
+        """The same channel on another device."""
+        return replace(
+            self,
+            law=self.law.to(device),
+            units=self.units.to(device),
+            watch=self.watch.to(device),
+            scale=self.scale.to(device),
+        )

@@ -1,0 +1,289 @@
+"""The transformers engine: evaluates steering laws in front of a model's blocks while it runs.
+
+The model is neither changed nor wrapped. One hook a block reads the block's input, asks the law,
+and returns the block's output with the law's input added; one pair of hooks around the model's
+forward tells which tokens pass. Everything is gone when the `with` block is left.
+"""
+
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from steersman.engines.channel import Channel
+from steersman.engines.nominal import NominalRun
+from steersman.engines.trace import Recorder, Trace
+from steersman.engines.window import Sequences, Window, read_window
+from steersman.errors import ArchitectureError, AttachedError, InputError, MismatchError
+from steersman.plant import Blocks, HookSet, hidden_in, hidden_out, owners, unwrap, with_hidden
+
+
+class Run:
+    """A model under steering, from `with` to its end; made by `Steering.attach`.
+
+    Args:
+        model: a loaded transformers model.
+        blocks: its decoder blocks.
+        channels: the laws, each with its reference, tokens and rows.
+        prompts: how many prompts a batch holds, where `rows` or per-row targets name them; a batch
+            of a multiple of that (beams, several samples a prompt) is shared out evenly.
+        prompt_length: columns of the prompt, needed only where a prompt arrives in chunks and
+            `tokens="last"`.
+        trace: record features, setpoints and efforts.
+
+    Raises:
+        MismatchError: a law was made for other blocks or another width.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        blocks: Blocks,
+        channels: tuple[Channel, ...],
+        *,
+        prompts: int | None = None,
+        prompt_length: int | None = None,
+        trace: bool = True,
+    ) -> None:
+        """Check that every law fits the model; nothing is hooked yet."""
+        for channel in channels:
+            if (channel.law.blocks, channel.law.n) != (len(blocks), blocks.n):
+                raise MismatchError(
+                    f"the steering is for {channel.law.blocks} blocks of width {channel.law.n}; "
+                    f"this model has {len(blocks)} of width {blocks.n}. Fit a steering on it."
+                )
+        self._model = unwrap(model)
+        self._blocks = blocks
+        self._channels = channels
+        self._prompts = prompts
+        self._traced = trace
+        self._sequences = Sequences(prompt_length)
+        self._relative = tuple(i for i, c in enumerate(channels) if c.reference.needs_nominal)
+        self._nominal = NominalRun(self._model) if self._relative else None
+        self._hooks: HookSet | None = None
+        self._on: dict[torch.device, tuple[Channel, ...]] = {}
+        self._recorders: list[list[Recorder]] = []
+        self._pass: _Pass | None = None
+
+    def __enter__(self) -> "Run":
+        """Hook the model.
+
+        Raises:
+            AttachedError: the model already carries a steering, or this run was used before.
+        """
+        if self._hooks is not None:
+            raise AttachedError("this run is over: call attach() again for a new one")
+        if any(owners(module) for module in (self._model, *self._blocks.modules)):
+            raise AttachedError(
+                "this model already carries a steering: leave its `with` block first, or attach "
+                "several steerings together with steersman.attach(model, [first, second])"
+            )
+        self._hooks = HookSet(owner=self)
+        try:
+            self._hooks.before(self._model, self._before_model)
+            for block, module in enumerate(self._blocks.modules):
+                self._hooks.after(module, partial(self._after_block, block))
+            self._hooks.after(self._model, self._after_model)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the model as it was found, also after an exception."""
+        self.close()
+
+    def close(self) -> None:
+        """Remove every hook; closing twice does no harm."""
+        if self._hooks is not None:
+            self._hooks.close()
+        if self._nominal is not None:
+            self._nominal.close()
+        self._pass = None
+
+    @property
+    def trace(self) -> Trace:
+        """The record of the last sequence, of the first steering.
+
+        Raises:
+            InputError: nothing ran yet, or the run was attached with `trace=False`.
+        """
+        return self.traces()[0]
+
+    def traces(self, sequence: int = -1) -> tuple[Trace, ...]:
+        """The record of one sequence, a trace for each steering.
+
+        Args:
+            sequence: which of the sequences of this run, in order; -1 is the last.
+
+        Raises:
+            InputError: nothing ran yet, or the run was attached with `trace=False`.
+        """
+        if not self._traced:
+            raise InputError("nothing was recorded: attach with trace=True to get a trace")
+        if not self._recorders:
+            raise InputError("nothing was recorded: run the model inside the `with` block first")
+        return tuple(recorder.trace() for recorder in self._recorders[sequence])
+
+    def _before_model(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        window = read_window(args, kwargs)
+        if self._sequences.enter(window) and self._traced:
+            self._recorders.append([Recorder(c.scale.norm, c.scale.origin) for c in self._channels])
+        skip = min(window.length, max(0, self._sequences.seen - window.first))
+        self._pass = _Pass(self._channels, window, self._sequences, self._prompts, skip)
+        if self._traced:
+            for lane, recorder in zip(self._pass.lanes, self._recorders[-1], strict=True):
+                recorder.tokens(*lane.tokens(window, skip))
+        if self._nominal is not None:
+            self._pass.passive = True
+            try:
+                with torch.no_grad():
+                    self._nominal.before(args, kwargs)
+            finally:
+                self._pass.passive = False
+
+    def _after_model(self, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        current = self._current()
+        if current.fired != len(self._blocks):
+            raise ArchitectureError(
+                f"steering reached {current.fired} of {len(self._blocks)} blocks: this model does "
+                "not run its blocks once each in a forward pass"
+            )
+        if self._nominal is not None:
+            self._nominal.after(output)
+        self._sequences.leave(current.window)
+        self._pass = None
+
+    def _after_block(
+        self, block: int, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> Any:
+        current = self._current()
+        x = hidden_in(args, kwargs)
+        channels = self._channels_on(x.device)
+        if current.passive:
+            for index in self._relative:
+                current.lanes[index].remember(channels[index], block, x)
+            return None
+        current.fired += 1
+        y = hidden_out(output)
+        for index, channel in enumerate(channels):
+            lane = current.lanes[index]
+            recorder = self._recorders[-1][index] if self._traced else None
+            y = lane.steer(channel, block, x, y, recorder, current.skip)
+        return with_hidden(output, y)
+
+    def _current(self) -> "_Pass":
+        if self._pass is None:
+            raise AttachedError(
+                "a block ran outside its model's own forward: while a steering is attached, call "
+                f"the {type(self._model).__name__} itself (or its generate), not its parts"
+            )
+        return self._pass
+
+    def _channels_on(self, device: torch.device) -> tuple[Channel, ...]:
+        found = self._on.get(device)
+        if found is None:
+            found = self._on[device] = tuple(channel.to(device) for channel in self._channels)
+        return found
+
+
+class _Pass:
+    """What belongs to one forward pass."""
+
+    def __init__(
+        self,
+        channels: tuple[Channel, ...],
+        window: Window,
+        sequences: Sequences,
+        prompts: int | None,
+        skip: int,
+    ) -> None:
+        self.window = window
+        self.skip = skip
+        self.passive = False
+        self.fired = 0
+        copies = _copies(window.batch, prompts)
+        self.lanes = tuple(_Lane(channel, window, sequences, copies) for channel in channels)
+
+
+class _Lane:
+    """One channel in one forward pass: its rows, its open tokens, its law's state."""
+
+    def __init__(
+        self, channel: Channel, window: Window, sequences: Sequences, copies: int
+    ) -> None:
+        self.rows = _rows(channel.rows, copies, window)
+        valid = window.valid if channel.tokens == "all" else sequences.from_start(window)
+        self.open = valid if self.rows is None else valid[self.rows]
+        self.count = self.open.numel()
+        # A target for each prompt becomes one for each token: copies of the prompt, then tokens.
+        self.reference = channel.reference.repeated(
+            copies * window.length, window.valid.device
+        )
+        self.state = channel.law.init(self.count)
+        self.observed: dict[int, Tensor] = {}
+
+    def tokens(self, window: Window, skip: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Steered, valid and ids of this lane's new tokens."""
+        valid, ids = window.valid, window.ids
+        if self.rows is not None:
+            valid, ids = valid[self.rows], None if ids is None else ids[self.rows]
+        return self.open[:, skip:], valid[:, skip:], None if ids is None else ids[:, skip:]
+
+    def remember(self, channel: Channel, block: int, x: Tensor) -> None:
+        """Keep what the law observes of the nominal state."""
+        self.observed[block] = channel.law.observe(self._states(x), block)
+
+    def steer(
+        self,
+        channel: Channel,
+        block: int,
+        x: Tensor,
+        y: Tensor,
+        recorder: Recorder | None,
+        skip: int,
+    ) -> Tensor:
+        """The block's output with the law's input added on open tokens of this lane's rows."""
+        states = self._states(x)
+        reference = self.reference.at(block, channel.units, self.count, self.observed.get(block))
+        self.state, u = channel.law.step(self.state, states, reference, block)
+        u = u.view(*self.open.shape, x.shape[-1])
+        if recorder is not None:
+            feature = (states.to(channel.watch.dtype) @ channel.watch[block]).view_as(self.open)
+            wanted = reference[:, 0].view_as(self.open) if channel.tracks else feature * torch.nan
+            effort = torch.linalg.vector_norm(u, dim=-1) * self.open
+            recorder.block(block, feature[:, skip:], wanted[:, skip:], effort[:, skip:])
+        if not channel.law.is_active(block):
+            return y
+        if self.rows is None:
+            return torch.where(self.open[..., None], y + u.to(y), y)
+        mine = y[self.rows]
+        return y.index_copy(0, self.rows, torch.where(self.open[..., None], mine + u.to(y), mine))
+
+    def _states(self, x: Tensor) -> Tensor:
+        mine = x if self.rows is None else x[self.rows]
+        return mine.reshape(-1, mine.shape[-1])
+
+
+def _copies(batch: int, prompts: int | None) -> int:
+    if prompts is None:
+        return batch
+    if batch % prompts:
+        raise InputError(
+            f"the steering names {prompts} prompts; a batch of {batch} rows is no multiple of it"
+        )
+    return batch // prompts
+
+
+def _rows(rows: tuple[int, ...] | None, copies: int, window: Window) -> Tensor | None:
+    if rows is None:
+        return None
+    every = [row * copies + copy for row in rows for copy in range(copies)]
+    return torch.tensor(every, dtype=torch.long, device=window.valid.device)

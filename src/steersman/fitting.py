@@ -1,0 +1,194 @@
+"""From examples to a steering: read the directions, identify the plant, solve."""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from steersman.control import LTVSystem
+from steersman.data import ContrastivePairs, Example
+from steersman.directions import Direction, contrast, worth_steering
+from steersman.errors import InputError
+from steersman.methods import METHODS, Method, method_named
+from steersman.plant import Positions, capture_states, estimate, locate, positions_named, unwrap
+from steersman.plant import identify as identify_blocks
+from steersman.provenance import Provenance, tokenizer_hash, vocabulary_size
+from steersman.steering import Steering
+
+DEFAULT_JACOBIAN_PROMPTS = 32
+
+
+def identify(
+    model: nn.Module,
+    tokenizer: Any,
+    prompts: Sequence[Example],
+    *,
+    chunk: int = 64,
+    checkpoint: str | Path | None = None,
+    progress: bool = True,
+) -> LTVSystem:
+    """The model's blocks as a linear time-varying plant, averaged over prompts.
+
+        A_t = mean over prompts of  d f_t(x_t) / d x_t   at the last token, earlier tokens fixed
+
+    Args:
+        model: the loaded model.
+        tokenizer: its tokenizer.
+        prompts: texts or chats.
+        chunk: cotangents at a time; bounds the memory.
+        checkpoint: where to keep the running mean; an interrupted call given again goes on there.
+        progress: say beforehand how long it will take, and show how far it is.
+
+    Returns:
+        The plant; `plant.A` is `(blocks, n, n)`, float32.
+
+    Raises:
+        InputError: no prompts, or one longer than the model's context.
+        MismatchError: the checkpoint is of another model or other prompts.
+        NumericalError: a Jacobian is not finite.
+
+    Source:
+        A-LQR (arXiv 2604.19018), section 4; the frozen prefix is ours.
+    """
+    if progress:
+        cost = estimate(model, tokenizer, prompts, chunk=chunk)
+        sys.stderr.write(f"identifying the plant: {cost}\n")
+    found = identify_blocks(
+        model,
+        tokenizer,
+        prompts,
+        chunk=chunk,
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+        progress=progress,
+    )
+    return LTVSystem(found.A)
+
+
+def fit(
+    model: nn.Module,
+    tokenizer: Any,
+    pairs: ContrastivePairs,
+    *,
+    method: str | Method = "a-lqr",
+    jacobian_prompts: Sequence[Example] | LTVSystem | None = None,
+    q: float = 0.1,
+    r: float = 1.0,
+    qf: float = 0.1,
+    positions: str | Positions = "last",
+    batch_size: int = 16,
+    chunk: int = 64,
+    checkpoint: str | Path | None = None,
+    progress: bool = True,
+) -> Steering:
+    """Fit a steering from contrastive pairs.
+
+    Args:
+        model: the loaded model; it is not changed.
+        tokenizer: its tokenizer.
+        pairs: examples of what is desired and what is not.
+        method: a name from `steersman.methods.METHODS`, or a method with its own settings.
+        jacobian_prompts: what the plant is averaged over, or a plant identified before; None takes
+            the first desired examples.
+        q: weight of the error at each block input, for the LQR methods.
+        r: weight of the input.
+        qf: weight of the error after the last block.
+        positions: which tokens the direction is read at: "last", "all", "response",
+            "first-response", "marker:TEXT" or "regex:PATTERN".
+        batch_size: prompts at a time while states are read.
+        chunk: cotangents at a time while the plant is identified.
+        checkpoint: where to keep the identification's running mean.
+        progress: say what is going on.
+
+    Returns:
+        The steering.
+
+    Raises:
+        InputError: pairs that cannot be used, weights that are not above zero, prompts too long.
+        UnknownNameError: no such method or position rule.
+        NumericalError: states, Jacobians or gains that are not finite.
+    """
+    chosen = _method(method, q, r, qf)
+    rule = positions_named(positions) if isinstance(positions, str) else positions
+    blocks = locate(model)
+    direction = read_direction(
+        model, tokenizer, pairs, positions=rule, batch_size=batch_size, progress=progress
+    )
+    system, prompts = None, 0
+    if isinstance(jacobian_prompts, LTVSystem):
+        system = jacobian_prompts
+    elif chosen.needs_plant:
+        texts = list(jacobian_prompts or pairs.desired[:DEFAULT_JACOBIAN_PROMPTS])
+        prompts = len(texts)
+        system = identify(
+            model, tokenizer, texts, chunk=chunk, checkpoint=checkpoint, progress=progress
+        )
+    config = getattr(unwrap(model), "config", None)
+    made = Provenance(
+        model=str(getattr(config, "_name_or_path", "")),
+        revision=str(getattr(config, "_commit_hash", None) or ""),
+        model_type=str(getattr(config, "model_type", "")),
+        blocks=len(blocks),
+        n=blocks.n,
+        vocab_size=vocabulary_size(config),
+        tokenizer_hash=tokenizer_hash(tokenizer),
+        pairs_hash=pairs.fingerprint(),
+        pairs=(len(pairs.desired), len(pairs.undesired)),
+        positions=str(rule),
+        jacobian_prompts=prompts,
+    )
+    return Steering(direction, chosen.solve(direction, system), chosen, made)
+
+
+def read_direction(
+    model: nn.Module,
+    tokenizer: Any,
+    pairs: ContrastivePairs,
+    *,
+    positions: Positions,
+    batch_size: int = 16,
+    progress: bool = True,
+) -> Direction:
+    """The mean difference of states of desired and undesired examples, with its separation.
+
+    Warns where the direction does not separate the examples well enough to steer by.
+
+    Args:
+        model: the loaded model.
+        tokenizer: its tokenizer.
+        pairs: the examples.
+        positions: which tokens are read; several of one example are averaged.
+        batch_size: examples at a time.
+        progress: show how far it is.
+
+    Raises:
+        InputError: an example longer than the context, or identical sides.
+        NumericalError: states that are not finite.
+    """
+    desired, undesired = (
+        capture_states(
+            model, tokenizer, side, positions, batch_size=batch_size, progress=progress
+        )
+        for side in (pairs.desired, pairs.undesired)
+    )
+    direction = contrast(desired, undesired)
+    for doubt in worth_steering(direction):
+        warnings.warn(doubt, stacklevel=2)
+    return direction
+
+
+def _method(method: str | Method, q: float, r: float, qf: float) -> Method:
+    if isinstance(method, Method):
+        return method
+    kind = method_named(method)
+    fields = {"q": q, "r": r, "qf": qf}
+    for name, value in fields.items():
+        if not value > 0:
+            raise InputError(f"{name} is {value}; the weights of the cost must be above zero.")
+    known = {name: value for name, value in fields.items() if name in kind.__dataclass_fields__}  # type: ignore[attr-defined]
+    return kind(**known)
+
+
+__all__ = ["METHODS", "fit", "identify", "read_direction"]

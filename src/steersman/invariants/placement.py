@@ -1,0 +1,97 @@
+"""Blocks and states are where every file, plot and formula says they are."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from steersman.control import AffineLaw
+from steersman.engines import Channel
+from steersman.invariants.check import Check
+from steersman.invariants.trial import Trial
+from steersman.plant import HookSet, capture_batch, hidden_in, hidden_out
+
+
+def blocks_in_order(trial: Trial) -> Check:
+    """Every block runs once, in order, and takes exactly what the one before gave."""
+    order, states, outputs = _watched(trial)
+    blocks = trial.blocks
+    links = zip(outputs, states[1:], strict=False)
+    wrong = sum(not torch.equal(given, taken) for given, taken in links)
+    shapes = {tuple(state.shape[-1:]) for state in (*states, *outputs)}
+    in_order = order == list(range(len(blocks))) and shapes == {(blocks.n,)}
+    how = "known by name" if blocks.source == "table" else "found by shape and proved by a forward"
+    return Check(
+        "the blocks run once each, in order",
+        in_order and wrong == 0,
+        float(wrong),
+        0.0,
+        f"{len(blocks)} blocks at {blocks.path}, {how}; links that are not bit-identical are "
+        "counted" + ("" if in_order else f"; order {order}, widths {sorted(shapes)}"),
+    )
+
+
+def states_are_block_outputs(trial: Trial) -> Check:
+    """A captured x_0 is block 0's input, and x_{t+1} is the output of block t."""
+    row = trial.longest
+    encoded = trial.single(row)
+    last = len(trial.tokens[row]) - 1
+    captured = capture_batch(trial.model, trial.blocks, encoded, [(last,)])[0]
+    _, states, outputs = _watched(trial)
+    expected = torch.stack([states[0], *outputs])[:, 0, last].to(captured)
+    wrong = int((captured != expected).any(dim=-1).sum())
+    return Check.below(
+        "state x_t is the input of block t, x_{t+1} its output",
+        float(wrong),
+        0.0,
+        f"captured states that differ from the blocks' own, of {len(captured)}",
+    )
+
+
+def inputs_arrive(trial: Trial) -> Check:
+    """An input u_t given to block t alone changes x_{t+1} by u_t, and no earlier state."""
+    row, middle = trial.longest, len(trial.blocks) // 2
+    encoded = trial.single(row)
+    last = len(trial.tokens[row]) - 1
+    channel = _only_at(trial.channels["plan"], middle)
+    bare = capture_batch(trial.model, trial.blocks, encoded, [(last,)])[0]
+    with trial.steered(channel):
+        pushed = capture_batch(trial.model, trial.blocks, encoded, [(last,)])[0]
+    assert isinstance(channel.law, AffineLaw)
+    u = channel.law.G[middle, :, 0].to(bare)
+    earlier = float((pushed[: middle + 1] - bare[: middle + 1]).abs().max())
+    arrived = pushed[middle + 1] - bare[middle + 1]
+    apart = float((arrived - u).abs().max() / bare[middle + 1].abs().max())
+    return Check(
+        "an input at block t arrives in x_{t+1}",
+        apart <= trial.tolerance and earlier == 0.0,
+        apart,
+        trial.tolerance,
+        f"block {middle}; |u| = {float(u.norm()):.2g} beside |x| = "
+        f"{float(bare[middle + 1].norm()):.2g}; earlier states moved by {earlier:.2g}",
+    )
+
+
+def _watched(trial: Trial) -> tuple[list[int], list[Tensor], list[Tensor]]:
+    """Which blocks ran, and their inputs and outputs, in one pass over the longest prompt."""
+    order: list[int] = []
+    states: list[Tensor] = []
+    outputs: list[Tensor] = []
+
+    def record(block: int, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        order.append(block)
+        states.append(hidden_in(args, kwargs).detach().to("cpu", copy=True))
+        outputs.append(hidden_out(output).detach().to("cpu", copy=True))
+
+    with HookSet() as hooks:
+        for block, module in enumerate(trial.blocks.modules):
+            hooks.after(module, partial(record, block))
+        trial.logits(trial.single(trial.longest))
+    return order, states, outputs
+
+
+def _only_at(channel: Channel, block: int) -> Channel:
+    assert isinstance(channel.law, AffineLaw)
+    return replace(channel, law=replace(channel.law, active=(block,)))

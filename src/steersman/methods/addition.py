@@ -1,0 +1,41 @@
+"""Activation addition: the contrast, added at one block. The baseline that everyone has."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+
+from steersman.control import LTVSystem
+from steersman.directions import Direction
+from steersman.errors import InputError
+from steersman.methods.base import Controller, Method
+
+
+@dataclass(frozen=True)
+class ActivationAddition(Method):
+    """`u_b = target * c_{b+1}` at one block `b`, nothing elsewhere; needs no plant.
+
+    Args:
+        block: where to add; -1 chooses the block whose output separates the examples best.
+
+    Source:
+        Steering Language Models With Activation Engineering (arXiv 2308.10248);
+        Steering Llama 2 via Contrastive Activation Addition (arXiv 2312.06681).
+    """
+
+    name: ClassVar[str] = "activation-addition"
+    needs_plant: ClassVar[bool] = False
+    tokens: ClassVar[Literal["last", "all"]] = "all"
+
+    block: int = -1
+
+    def solve(self, direction: Direction, system: LTVSystem | None) -> Controller:
+        """A schedule with one row."""
+        blocks = len(direction.norm) - 1
+        if not -1 <= self.block < blocks:
+            raise InputError(f"block is {self.block}; the model has blocks 0 .. {blocks - 1}.")
+        block = self.block if self.block >= 0 else int(direction.separation[1:].argmax())
+        inputs = torch.zeros_like(direction.contrast[:-1])
+        inputs[block] = direction.contrast[block + 1]
+        G = inputs.unsqueeze(-1)
+        return Controller(torch.zeros_like(G), G, inputs, 1.0)

@@ -1,0 +1,63 @@
+"""Transformers models as plants: their blocks, states, tokens and Jacobians. Knows no control."""
+
+from steersman.plant.architectures import ARCHITECTURES, Layout
+from steersman.plant.blocks import Blocks, locate, unwrap
+from steersman.plant.capture import TokenStates, capture_batch, capture_states, capture_tokens
+from steersman.plant.chat import Example, Message, Rendered, render
+from steersman.plant.hooks import (
+    HookSet,
+    hidden_in,
+    hidden_out,
+    hooked,
+    owners,
+    with_hidden,
+    with_hidden_in,
+)
+from steersman.plant.positions import (
+    AfterMarker,
+    AllTokens,
+    FirstResponseToken,
+    LastToken,
+    Positions,
+    Regex,
+    ResponseTokens,
+    positions_named,
+)
+from steersman.plant.tokens import Encoded, Tokens, encode, pad, pad_id, tokenize
+
+__all__ = [
+    "ARCHITECTURES",
+    "AfterMarker",
+    "AllTokens",
+    "Blocks",
+    "Encoded",
+    "Example",
+    "FirstResponseToken",
+    "HookSet",
+    "LastToken",
+    "Layout",
+    "Message",
+    "Positions",
+    "Regex",
+    "Rendered",
+    "ResponseTokens",
+    "TokenStates",
+    "Tokens",
+    "capture_batch",
+    "capture_states",
+    "capture_tokens",
+    "encode",
+    "hidden_in",
+    "hidden_out",
+    "hooked",
+    "locate",
+    "owners",
+    "pad",
+    "pad_id",
+    "positions_named",
+    "render",
+    "tokenize",
+    "unwrap",
+    "with_hidden",
+    "with_hidden_in",
+]

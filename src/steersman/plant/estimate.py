@@ -1,0 +1,131 @@
+"""Say what an identification will cost, before it starts."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from steersman.plant.blocks import locate
+from steersman.plant.chat import Example
+from steersman.plant.identify import tokenize_prompts
+from steersman.plant.linearize import Linearization, linearize
+
+_SECOND, _MINUTE, _HOUR = 1, 60, 3600
+_KIB = 1024
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What an identification will cost.
+
+    Args:
+        seconds: wall time.
+        peak_bytes: memory beyond the model: the matrices, and what one chunk of rows keeps for its
+            derivative.
+        prompts: how many prompts.
+        blocks: how many blocks, T.
+        n: width of the residual stream.
+    """
+
+    seconds: float
+    peak_bytes: int
+    prompts: int
+    blocks: int
+    n: int
+
+    def __str__(self) -> str:
+        """One line."""
+        return (
+            f"{self.prompts} prompts x {self.blocks} blocks of n = {self.n}: "
+            f"about {_duration(self.seconds)}, {_size(self.peak_bytes)} of memory"
+        )
+
+
+def estimate(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Example],
+    *,
+    chunk: int = 64,
+    max_length: int | None = None,
+) -> Estimate:
+    """Time one chunk of rows of one middle block, and multiply.
+
+        seconds = P (prefill + T (forward + n / chunk pulls))
+
+    Args:
+        model: a transformers model in evaluation mode; only read.
+        tokenizer: its tokenizer; only read.
+        prompts: P texts or conversations; one of median length is tried.
+        chunk: rows of A_t computed at a time.
+        max_length: the longest prompt allowed, in tokens; the model's context when None.
+
+    Returns:
+        The estimate.
+
+    Raises:
+        InputError: no prompts, or one that cannot be used.
+        AttachedError: a steering is attached.
+    """
+    blocks = locate(model)
+    tokens = sorted(tokenize_prompts(tokenizer, prompts, blocks, max_length), key=len)
+    ids = torch.tensor([tokens[len(tokens) // 2].ids])
+    linearize(model, ids, chunk=chunk)  # the first run of anything is slow
+    started = time.perf_counter()
+    found = linearize(model, ids, chunk=chunk)
+    prefill = time.perf_counter() - started
+    forward, pull, saved = _measure(found, len(blocks) // 2)
+    pulls = math.ceil(blocks.n / found.rows)
+    matrix = blocks.n**2 * found.states.element_size()
+    return Estimate(
+        seconds=len(tokens) * (prefill + len(blocks) * (forward + pulls * pull)),
+        peak_bytes=(len(blocks) + 2) * matrix + saved,
+        prompts=len(tokens),
+        blocks=len(blocks),
+        n=blocks.n,
+    )
+
+
+def _measure(found: Linearization, block: int) -> tuple[float, float, int]:
+    """Seconds of one forward and of one pull, and the bytes the forward keeps."""
+    one = torch.zeros(found.blocks.n, 1)
+    two = torch.zeros(found.blocks.n, 1 + found.rows)
+    parameters = {p.untyped_storage().data_ptr() for p in found.blocks.modules[block].parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        _seconds(found, block, one)
+    single, double = _seconds(found, block, one), _seconds(found, block, two)
+    pull = max(double - single, 0.1 * single)
+    return max(single - pull, 0.0), pull, sum(kept.values())
+
+
+def _seconds(found: Linearization, block: int, w: Tensor) -> float:
+    started = time.perf_counter()
+    found.vjp(block, w).sum().item()  # reading a number waits for the device
+    return time.perf_counter() - started
+
+
+def _duration(seconds: float) -> str:
+    for unit, name in ((_HOUR, "h"), (_MINUTE, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{max(seconds, 1):.0f} s"
+
+
+def _size(count: float) -> str:
+    for name in ("B", "KiB", "MiB"):
+        if count < _KIB:
+            return f"{count:.0f} {name}"
+        count /= _KIB
+    return f"{count:.1f} GiB"

@@ -1,0 +1,27 @@
+"""Figures of steered runs, fits and comparisons; arrays in, a matplotlib `Figure` out.
+
+Importing this package without matplotlib raises `MissingExtraError`, whose message is the
+`pip install` to run. Figures are made without pyplot, so nothing global is left behind.
+"""
+
+from steersman.errors import MissingExtraError
+
+try:
+    import matplotlib as _matplotlib  # noqa: F401
+except ImportError as missing:
+    raise MissingExtraError("matplotlib", "plots", "Drawing figures") from missing
+
+from steersman.plots.comparison import before_after_figure, separation_figure, strength_figure
+from steersman.plots.page import THEME, figure_page, figure_svg, write_page
+from steersman.plots.trace import trace_figure
+
+__all__ = [
+    "THEME",
+    "before_after_figure",
+    "figure_page",
+    "figure_svg",
+    "separation_figure",
+    "strength_figure",
+    "trace_figure",
+    "write_page",
+]

@@ -1,0 +1,19 @@
+"""Saved steerings: tensors in safetensors, the rest in versioned JSON, nothing executable."""
+
+from steersman.store.card import card_of
+from steersman.store.fields import read_fields
+from steersman.store.folder import read_folder, save
+from steersman.store.format import FILES, FORMAT_VERSION, Artifact
+from steersman.store.hub import load, push
+
+__all__ = [
+    "FILES",
+    "FORMAT_VERSION",
+    "Artifact",
+    "card_of",
+    "load",
+    "push",
+    "read_fields",
+    "read_folder",
+    "save",
+]

@@ -1,0 +1,145 @@
+"""The card of a saved steering: the README that people see on the hub."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+_ADDRESS = "owner/name"
+_HUB_MODEL = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", re.ASCII)
+
+_CARD = """\
+---
+library_name: steersman
+{base_model}pipeline_tag: text-generation
+tags:
+- steersman
+- steering
+- optimal-control
+- {method}
+# license: yours to choose before you publish
+---
+
+# Steering for {model}
+
+Made with [steersman](https://pypi.org/project/steersman/) by the method `{method}`. It moves one
+feature of the residual stream of {model} while the model runs; the model itself is not changed.
+
+**What it steers.** The direction from {undesired} undesired to {desired} desired examples, read at
+`{positions}`. The examples are not stored here: *say in a sentence what the desired ones show.*
+
+## Use
+
+```python
+import steersman as sm
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained({load})
+tokenizer = AutoTokenizer.from_pretrained({load})
+steering = sm.Steering.from_pretrained("{address}")
+with steering.attach(model, target=1.0):
+    output = model.generate(**tokenizer("Once upon a time", return_tensors="pt"))
+print(tokenizer.decode(output[0]))
+```
+
+`target` is in natural units: 0 leaves the feature as it is, 1 moves it as far as the desired
+examples lie from the undesired ones. Nothing is left in the model after the `with` block.
+
+## Separation by block
+
+`d'` is the distance between the two sides along the direction in pooled standard deviations,
+estimated out of sample, with its standard error; below about 0.5 there is little to steer by.
+
+| state | d' | standard error | length of the contrast |
+|---|---|---|---|
+{rows}
+
+## Provenance
+
+| | |
+|---|---|
+{provenance}
+
+## Limits
+
+- It fits this model only; another architecture, depth, width or vocabulary is refused. Other
+  weights of the same shape (a fine-tune, a quantisation) are not refused, and not measured either.
+- The feature is a proxy. That it moves does not show that behaviour does: measure what you care
+  about, and what you do not want to change, before you rely on it.
+- `target=1.0` is calibrated on an average over the examples; far larger ones leave the range in
+  which the blocks are close to linear, and the text suffers.
+- It is no safety mechanism: it can be taken off, and prompts can work against it.
+"""
+
+
+def card_of(manifest: Mapping[str, Any], tensors: Mapping[str, Float[Tensor, "..."]]) -> str:
+    """The Markdown card of a steering, with the hub's front matter.
+
+    Args:
+        manifest: method, hyper-parameters and provenance.
+        tensors: the direction's `contrast`, `separation` and `separation_se`.
+    """
+    made = manifest["provenance"]
+    model, revision = str(made["model"]), str(made["revision"])
+    on_hub = _HUB_MODEL.fullmatch(model) is not None
+    # A path on somebody's disk is no use to others, and perhaps not for their eyes.
+    shown = _inline(model if on_hub else re.split(r"[/\\]", model)[-1]) or "(unnamed model)"
+    load = json.dumps(shown) + (f", revision={json.dumps(revision)}" if revision else "")
+    undesired, desired = made["pairs"][1], made["pairs"][0]
+    return _CARD.format(
+        base_model=f"base_model: {json.dumps(model)}\n" if on_hub else "",
+        method=_inline(manifest["method"]),
+        model=shown,
+        desired=desired,
+        undesired=undesired,
+        positions=_inline(made["positions"]),
+        load=load,
+        address=_ADDRESS,
+        rows="\n".join(_rows(tensors)),
+        provenance="\n".join(_provenance(manifest, shown)),
+    )
+
+
+def addressed(card: str, repo: str) -> str:
+    """The card with the repository's own name in its example."""
+    return card.replace(f'from_pretrained("{_ADDRESS}")', f'from_pretrained("{repo}")')
+
+
+def _rows(tensors: Mapping[str, Tensor]) -> list[str]:
+    columns = (tensors["separation"], tensors["separation_se"], tensors["contrast"].norm(dim=-1))
+    rows = list(zip(*(column.tolist() for column in columns), strict=True))
+    names = [f"input of block {t}" for t in range(len(rows) - 1)] + ["output of the last block"]
+    return [f"| {name} | {_row(*row)} |" for name, row in zip(names, rows, strict=True)]
+
+
+def _row(separation: float, error: float, length: float) -> str:
+    if math.isinf(error):
+        return f"not measured | | {length:.4g}"
+    return f"{separation:.2f} | {error:.2f} | {length:.4g}"
+
+
+def _provenance(manifest: Mapping[str, Any], model: str) -> list[str]:
+    made = manifest["provenance"]
+    settings = ", ".join(f"{k} = {v}" for k, v in manifest["hyperparameters"].items())
+    facts = {
+        "model": f"{model} ({made['model_type']}, {made['blocks']} blocks, n = {made['n']})",
+        "model revision": made["revision"] or "not known",
+        "tokenizer, SHA-256": f"`{made['tokenizer_hash']}`",
+        "pairs, SHA-256": f"`{made['pairs_hash']}`",
+        "method": f"{manifest['method']} ({settings})" if settings else manifest["method"],
+        "plant": f"averaged over {made['jacobian_prompts']} prompts"
+        if made["jacobian_prompts"]
+        else "none, or identified beforehand",
+        "made with": ", ".join(f"{k} {v}" for k, v in made["libraries"].items()),
+        "index convention": made["index_convention"],
+    }
+    return [f"| {name} | {_inline(fact)} |" for name, fact in facts.items()]
+
+
+def _inline(text: object) -> str:
+    """Text that stays within one cell of a table and one line."""
+    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")

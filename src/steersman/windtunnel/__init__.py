@@ -1,0 +1,19 @@
+"""The wind tunnel: a controlled world with exact scores, and a small model that lives in it."""
+
+from steersman.windtunnel.behaviours import Behaviour, Item, behaviour, names
+from steersman.windtunnel.embedded import load
+from steersman.windtunnel.measure import Measurement, Sample, generate, measure
+from steersman.windtunnel.scores import Score
+
+__all__ = [
+    "Behaviour",
+    "Item",
+    "Measurement",
+    "Sample",
+    "Score",
+    "behaviour",
+    "generate",
+    "load",
+    "measure",
+    "names",
+]

@@ -1,0 +1,177 @@
+"""Train the embedded model: `python -m steersman.windtunnel.train --out DIR`.
+
+Everything is drawn from `--seed`, a checkpoint is written every few minutes, and a run that was
+interrupted goes on from it when the same command is given again.
+"""
+
+import argparse
+import itertools
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from steersman.windtunnel.corpus import corpus
+from steersman.windtunnel.tokenizer import build_tokenizer
+
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what comes out of a training run."""
+
+    seed: int = 0
+    steps: int = 4200
+    horizon: int = 7000
+    cooldown: int = 1200
+    batch: int = 32
+    blocks: int = 6
+    width: int = 192
+    heads: int = 6
+    mlp: int = 512
+    peak_rate: float = 1.5e-3
+    warmup: int = 200
+    decay: float = 0.05
+    clip: float = 1.0
+
+    def rate(self, step: int) -> float:
+        """Learning rate: linear warm-up, a cosine over the horizon, a linear end to nothing."""
+        if step < self.warmup:
+            return self.peak_rate * (step + 1) / self.warmup
+        done = (step - self.warmup) / max(1, self.horizon - self.warmup)
+        rate = self.peak_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+        return rate * min(1.0, (self.steps - step) / self.cooldown)
+
+
+def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """An untrained model of the recipe's size."""
+    torch.manual_seed(recipe.seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=recipe.width,
+            intermediate_size=recipe.mlp,
+            num_hidden_layers=recipe.blocks,
+            num_attention_heads=recipe.heads,
+            num_key_value_heads=recipe.heads,
+            max_position_embeddings=512,
+            rope_theta=10000.0,
+            tie_word_embeddings=True,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def batches(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, skip: int) -> Iterator[Batch]:
+    """Batches of whole documents of like length, right-padded; `skip` of them already used."""
+    stream, group, index = corpus(recipe.seed), 32, 0
+    while True:
+        texts = [d.text for d in itertools.islice(stream, recipe.batch * group)]
+        if index + group <= skip:
+            index += group
+            continue
+        rows = [[*ids, tokenizer.eos_token_id] for ids in tokenizer(texts).input_ids]
+        rows.sort(key=len)
+        order = torch.randperm(group, generator=torch.Generator().manual_seed(index)).tolist()
+        for place in order:
+            index += 1
+            if index > skip:
+                yield _pad(rows[place * recipe.batch : (place + 1) * recipe.batch], tokenizer)
+
+
+def _pad(rows: list[list[int]], tokenizer: PreTrainedTokenizerFast) -> Batch:
+    length = max(map(len, rows))
+    ids = torch.full((len(rows), length), tokenizer.pad_token_id)
+    mask = torch.zeros((len(rows), length), dtype=torch.long)
+    for row, tokens in enumerate(rows):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        mask[row, : len(tokens)] = 1
+    return ids, mask, ids.masked_fill(mask == 0, -100)
+
+
+def train(recipe: Recipe, out: Path, device: str, every: float = 120.0) -> LlamaForCausalLM:
+    """Train to the end of the recipe, resuming from `out` where a checkpoint lies there."""
+    tokenizer = build_tokenizer()
+    model = build_model(recipe, tokenizer).to(device).train()
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.peak_rate, betas=(0.9, 0.98), weight_decay=recipe.decay
+    )
+    first = _resume(out, recipe, model, optimizer)
+    saved = started = time.monotonic()
+    for step, batch in enumerate(batches(recipe, tokenizer, first), start=first):
+        if step >= recipe.steps:
+            break
+        ids, mask, labels = (part.to(device) for part in batch)
+        for settings in optimizer.param_groups:
+            settings["lr"] = recipe.rate(step)
+        with torch.autocast(device, torch.bfloat16):
+            loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+        optimizer.step()
+        if step % 25 == 0:
+            spent = time.monotonic() - started
+            left = spent / (step - first + 1) * (recipe.steps - step)
+            sys.stderr.write(f"step {step} loss {loss.item():.4f} {spent:.0f} s, {left:.0f} to go\n")
+        if time.monotonic() - saved > every:
+            saved = time.monotonic()
+            _checkpoint(out, recipe, step + 1, model, optimizer)
+    _checkpoint(out, recipe, recipe.steps, model, optimizer)
+    return model.eval()
+
+
+def _checkpoint(
+    out: Path, recipe: Recipe, step: int, model: LlamaForCausalLM, optimizer: torch.optim.AdamW
+) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    state = {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save({"recipe": asdict(recipe), **state}, out / "checkpoint.tmp")
+    (out / "checkpoint.tmp").replace(out / "checkpoint.pt")
+
+
+def _resume(
+    out: Path, recipe: Recipe, model: LlamaForCausalLM, optimizer: torch.optim.AdamW
+) -> int:
+    if not (out / "checkpoint.pt").exists():
+        return 0
+    found = torch.load(out / "checkpoint.pt", weights_only=True)
+    if found["recipe"] != asdict(recipe):
+        raise SystemExit(f"{out}/checkpoint.pt is of another recipe; give another --out")
+    model.load_state_dict(found["model"])
+    optimizer.load_state_dict(found["optimizer"])
+    return int(found["step"])
+
+
+def export(model: LlamaForCausalLM, recipe: Recipe, out: Path) -> None:
+    """Write the model in float16 and its tokenizer as `from_pretrained` takes them."""
+    model.half().save_pretrained(out)
+    build_tokenizer().save_pretrained(out)
+    (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
+
+
+def main() -> None:
+    """Train the embedded model from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint and model")
+    parser.add_argument("--seed", type=int, default=Recipe.seed)
+    parser.add_argument("--steps", type=int, default=Recipe.steps)
+    parser.add_argument("--blocks", type=int, default=Recipe.blocks)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    given = parser.parse_args()
+    recipe = Recipe(seed=given.seed, steps=given.steps, blocks=given.blocks)
+    export(train(recipe, given.out, given.device), recipe, given.out / "model")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+import json
+
+import pytest
+
+from steersman.steering import Steering
+
+
+def test_a_fitted_steering_can_be_loaded(saved_steering):
+    steering = Steering.from_pretrained(saved_steering)
+    assert steering.method.name == "a-lqr"
+    assert steering.provenance.jacobian_prompts == 2
+    assert steering.provenance.pairs == (9, 9)
+
+
+def test_settings_reach_the_method(saved_model, pairs_file, tmp_path, steersman):
+    result = steersman(
+        *("fit", saved_model, pairs_file, "-o", tmp_path / "calm", "--method", "a-lqr+"),
+        *("--q", 0.5, "--r", 2, "--qf", 3, "--jacobian-prompts", 1, "--positions", "all"),
+    )
+    assert result.exit_code == 0, result.output
+    steering = Steering.from_pretrained(tmp_path / "calm")
+    assert steering.method.hyperparameters() == {"q": 0.5, "r": 2.0, "qf": 3.0}
+    assert steering.provenance.positions == "all"
+    assert "a-lqr+" in result.stdout
+    assert "identifying the plant" in result.stderr
+
+
+def test_a_fit_may_replace_an_earlier_steering(saved_model, pairs_file, tmp_path, steersman):
+    words = ("fit", saved_model, pairs_file, "-o", tmp_path / "calm", "--quiet")
+    for method in ("activation-addition", "a-lqr"):
+        assert steersman(*words, "--method", method, "--jacobian-prompts", 1).exit_code == 0
+    assert Steering.from_pretrained(tmp_path / "calm").method.name == "a-lqr"
+
+
+def test_a_folder_with_other_things_is_refused_before_anything_is_loaded(
+    pairs_file, tmp_path, steersman
+):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    result = steersman("fit", "no/such-model", pairs_file, "--out", tmp_path)
+    assert result.exit_code == 1
+    assert "thesis.tex" in result.stderr
+    assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--method", "magic", "a-lqr"),
+        ("--positions", "middle", "last"),
+        ("--dtype", "int3", "bfloat16"),
+        ("--q", "-1", "above zero"),
+    ],
+)
+def test_a_wrong_choice_says_what_there_is(
+    option, value, said, saved_model, pairs_file, tmp_path, steersman
+):
+    result = steersman("fit", saved_model, pairs_file, "-o", tmp_path / "calm", option, value)
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "calm").exists()
+
+
+def test_pairs_that_are_not_there_are_named(saved_model, tmp_path, steersman):
+    result = steersman("fit", saved_model, tmp_path / "none.csv", "-o", tmp_path / "calm")
+    assert result.exit_code == 1
+    assert "none.csv" in result.stderr
+
+
+def test_a_model_that_is_not_there_is_named(pairs_file, tmp_path, steersman):
+    result = steersman("fit", tmp_path / "no-model", pairs_file, "-o", tmp_path / "calm")
+    assert result.exit_code == 1
+    assert "no-model" in result.stderr
+    assert "Hugging Face hub" in result.stderr
+
+
+def test_a_checkpoint_is_written_and_taken_up(saved_model, pairs_file, tmp_path, steersman):
+    words = ("fit", saved_model, pairs_file, "-o", tmp_path / "calm", "--jacobian-prompts", 2)
+    checkpoint = ("--checkpoint", tmp_path / "plant")
+    assert steersman(*words, *checkpoint).exit_code == 0
+    first = json.loads((tmp_path / "calm" / "steering.json").read_text())
+    assert steersman(*words, *checkpoint).exit_code == 0
+    assert json.loads((tmp_path / "calm" / "steering.json").read_text()) == first
+    assert any(entry.name.startswith("plant") for entry in tmp_path.iterdir())

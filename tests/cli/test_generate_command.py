@@ -1,0 +1,57 @@
+PROMPT = "the cat said the dog is"
+
+
+def test_the_same_command_writes_the_same_text(saved_model, saved_steering, steersman):
+    words = ("generate", saved_model, PROMPT, "--steering", saved_steering, "--max-new-tokens", 8)
+    sampled = [steersman(*words, "--seed", 3).stdout for _ in range(2)]
+    assert sampled[0] == sampled[1] != ""
+    greedy = [steersman(*words).stdout for _ in range(2)]
+    assert greedy[0] == greedy[1] != ""
+
+
+def test_a_strong_target_changes_the_text_and_zero_does_not(saved_model, saved_steering, steersman):
+    words = ("generate", saved_model, PROMPT, "-s", saved_steering, "--max-new-tokens", 8)
+    texts = {target: steersman(*words, "--target", target).stdout for target in (0, 30)}
+    compared = steersman(*words, "--target", 30, "--compare").stdout
+    assert texts[0] != texts[30]
+    assert texts[0].strip() in compared
+    assert texts[30].strip() in compared
+
+
+def test_every_form_of_steering_can_be_asked_for(saved_model, saved_steering, steersman):
+    words = ("generate", saved_model, PROMPT, "-s", saved_steering, "--max-new-tokens", 4)
+    for more in (
+        ("--execution", "feedback", "--tokens", "all"),
+        ("--reference", "absolute", "--target", 0.5),
+        ("--lambda", 1.0),
+        ("--chat", "--seed", 1),
+    ):
+        result = steersman(*words, *more)
+        assert result.exit_code == 0, result.output
+
+
+def test_two_strengths_are_refused(saved_model, saved_steering, steersman):
+    words = ("generate", saved_model, PROMPT, "-s", saved_steering)
+    result = steersman(*words, "--target", 1, "--lambda", 1)
+    assert result.exit_code == 1
+    assert "not both" in result.stderr
+
+
+def test_another_model_is_refused(other_model, saved_steering, steersman):
+    result = steersman("generate", other_model, PROMPT, "-s", saved_steering)
+    assert result.exit_code == 1
+    assert "gpt2" in result.stderr
+
+
+def test_more_than_the_context_holds_is_refused(saved_model, saved_steering, steersman):
+    words = ("generate", saved_model, PROMPT, "-s", saved_steering)
+    for new_tokens in (60, 600):
+        result = steersman(*words, "--max-new-tokens", new_tokens)
+        assert result.exit_code == 1
+        assert "Traceback" not in result.output
+
+
+def test_a_folder_without_a_steering_is_named(saved_model, tmp_path, steersman):
+    result = steersman("generate", saved_model, PROMPT, "-s", tmp_path)
+    assert result.exit_code == 1
+    assert "steering.json" in result.stderr

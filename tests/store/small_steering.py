@@ -1,0 +1,46 @@
+"""Small steerings made by the real parts, without a model."""
+
+import torch
+
+from steersman.artifact import Parts
+from steersman.control import LTVSystem
+from steersman.directions import Direction, contrast
+from steersman.methods import ALQR, Method
+from steersman.provenance import Provenance
+
+BLOCKS, WIDTH = 3, 32
+
+
+def small_direction(examples: int = 6) -> Direction:
+    """A direction read from random states, float32; the first state has no contrast."""
+    seeded = torch.Generator().manual_seed(1)
+    states = torch.randn(2, examples, BLOCKS + 1, WIDTH, generator=seeded)
+    states[0] += 0.5
+    states[:, :, 0] = states[0, 0, 0]
+    return contrast(states[0], states[1])
+
+
+def small_plant() -> LTVSystem:
+    """A stable random plant, float32."""
+    seeded = torch.Generator().manual_seed(2)
+    return LTVSystem(torch.randn(BLOCKS, WIDTH, WIDTH, generator=seeded) / WIDTH)
+
+
+def small_parts(method: Method | None = None, examples: int = 6) -> Parts:
+    """All that a steering of the tiny Llama is made of."""
+    method = ALQR(q=0.3) if method is None else method
+    direction = small_direction(examples)
+    provenance = Provenance(
+        model="tiny/llama",
+        revision="1f2e",
+        model_type="llama",
+        blocks=BLOCKS,
+        n=WIDTH,
+        vocab_size=99,
+        tokenizer_hash="a" * 64,
+        pairs_hash="b" * 64,
+        pairs=(examples, examples),
+        positions="last",
+        jacobian_prompts=4,
+    )
+    return Parts(direction, method.solve(direction, small_plant()), method, provenance)

@@ -14,8 +14,7 @@ from random_llama import random_llama
 from timing import alternate, ratios, spread
 from torch import Tensor
 
-from steersman.plant import HookSet, hidden_out, locate
-from steersman.plant.linearize import jacobians
+from steersman.plant import HookSet, hidden_out, jacobians, locate
 
 VARIANTS = [(attention, batched) for attention in ("sdpa", "eager") for batched in (True, False)]
 

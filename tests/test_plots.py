@@ -156,9 +156,7 @@ def test_strength_has_no_empty_panels(behaviours: int) -> None:
     scores = {f"b{i}": ([0.1, 0.2], [0.0, 0.0]) for i in range(behaviours)}
     figure = strength_figure(torch.tensor([0.0, 1.0]), scores, "share", base=0.1)
     assert len(figure.axes) == behaviours
-    assert (
-        sum(axes.get_xlabel() != "" for axes in figure.axes) == {1: 1, 4: 2, 5: 3}[behaviours]
-    )
+    assert sum(axes.get_xlabel() != "" for axes in figure.axes) == {1: 1, 4: 2, 5: 3}[behaviours]
 
 
 def test_strength_refuses_scores_that_do_not_go_with_the_targets() -> None:

@@ -24,22 +24,30 @@ def test_a_random_steering_is_the_same_for_the_same_seed(tiny_tokenizer):
 
 
 def test_nothing_random_is_drawn_from_the_global_generator(tiny_tokenizer):
-    torch.manual_seed(0)
+    model = tiny_model("llama")
     before = torch.get_rng_state()
-    check_all(tiny_model("llama"), tiny_tokenizer)
+    check_all(model, tiny_tokenizer)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_model_that_changes_is_found_out(tiny_tokenizer):
     model = tiny_model("llama")
-    model.register_forward_hook(lambda *_: model.lm_head.weight.data.add_(1e-3))
+
+    def learn(*_):
+        model.lm_head.weight.data += 1e-3
+
+    model.register_forward_hook(learn)
     found = failures(model, tiny_tokenizer)
     assert "lm_head.weight" in found["the model is not changed"].detail
 
 
 def test_a_flag_that_changes_is_found_out(tiny_tokenizer):
     model = tiny_model("llama")
-    model.register_forward_hook(lambda *_: model.model.layers[1].requires_grad_(False) and None)
+
+    def freeze(*_):
+        model.model.layers[1].requires_grad_(False)
+
+    model.register_forward_hook(freeze)
     assert "the model is not changed" in failures(model, tiny_tokenizer)
 
 

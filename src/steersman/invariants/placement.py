@@ -41,13 +41,12 @@ def states_are_block_outputs(trial: Trial) -> Check:
     captured = capture_batch(trial.model, trial.blocks, encoded, [(last,)])[0]
     _, states, outputs = _watched(trial)
     expected = torch.stack([states[0], *outputs])[:, 0, last].to(captured)
+    name = "state x_t is the input of block t, x_{t+1} its output"
+    if captured.shape != expected.shape:
+        return Check.failed(name, f"{len(captured)} states for {len(outputs)} runs of a block")
     wrong = int((captured != expected).any(dim=-1).sum())
-    return Check.below(
-        "state x_t is the input of block t, x_{t+1} its output",
-        float(wrong),
-        0.0,
-        f"captured states that differ from the blocks' own, of {len(captured)}",
-    )
+    detail = f"captured states that differ from the blocks' own, of {len(captured)}"
+    return Check.below(name, float(wrong), 0.0, detail)
 
 
 def inputs_arrive(trial: Trial) -> Check:

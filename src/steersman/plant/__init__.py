@@ -4,6 +4,8 @@ from steersman.plant.architectures import ARCHITECTURES, Layout
 from steersman.plant.blocks import Blocks, locate, unwrap
 from steersman.plant.capture import TokenStates, capture_batch, capture_states, capture_tokens
 from steersman.plant.chat import Example, Message, Rendered, render
+from steersman.plant.estimate import Estimate, estimate
+from steersman.plant.fingerprint import fingerprint
 from steersman.plant.hooks import (
     HookSet,
     hidden_in,
@@ -13,6 +15,9 @@ from steersman.plant.hooks import (
     with_hidden,
     with_hidden_in,
 )
+from steersman.plant.identify import Identified, identify
+from steersman.plant.info import Info, describe
+from steersman.plant.linearize import Linearization, jacobians, linearize
 from steersman.plant.positions import (
     AfterMarker,
     AllTokens,
@@ -31,11 +36,15 @@ __all__ = [
     "AllTokens",
     "Blocks",
     "Encoded",
+    "Estimate",
     "Example",
     "FirstResponseToken",
     "HookSet",
+    "Identified",
+    "Info",
     "LastToken",
     "Layout",
+    "Linearization",
     "Message",
     "Positions",
     "Regex",
@@ -46,10 +55,16 @@ __all__ = [
     "capture_batch",
     "capture_states",
     "capture_tokens",
+    "describe",
     "encode",
+    "estimate",
+    "fingerprint",
     "hidden_in",
     "hidden_out",
     "hooked",
+    "identify",
+    "jacobians",
+    "linearize",
     "locate",
     "owners",
     "pad",

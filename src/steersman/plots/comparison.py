@@ -131,7 +131,7 @@ def separation_figure(separation: Numbers, se: Numbers) -> Figure:
         axes.set_xlabel("state, the input of the block of that number")
         axes.set_ylabel("d′, standard deviations")
         axes.xaxis.set_major_locator(MaxNLocator(14, integer=True))
-        axes.yaxis.set_major_locator(MaxNLocator(6))
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
         axes.grid(visible=False, axis="x")
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         axes.margins(x=0.015)

@@ -118,7 +118,9 @@ def diverging(name: str, low: str, high: str) -> LinearSegmentedColormap:
 
 def sequential(name: str, high: str) -> LinearSegmentedColormap:
     """A map that starts transparent and ends in one colour."""
-    return _with_gaps(LinearSegmentedColormap.from_list(name, [(high, 0.0), (high, 1.0)]))
+    return _with_gaps(
+        LinearSegmentedColormap.from_list(name, [(0.0, (high, 0.0)), (1.0, (high, 1.0))])
+    )
 
 
 def _with_gaps(colormap: LinearSegmentedColormap) -> LinearSegmentedColormap:

@@ -36,7 +36,8 @@ def trace_figure(feature: Grid, setpoint: Grid, effort: Grid, steered: Mask) -> 
 
     The curves are medians over the steered tokens (over all where none was), the bands run from
     the 10th to the 90th percentile. Where no setpoint is known, as in a plan, the feature is
-    mapped in place of the error.
+    mapped in place of the error. Grey in a map is unknown; its colours saturate at the 98th
+    percentile.
 
     Args:
         feature: the feature at the input of each block, natural units, `(blocks, tokens)`; NaN at
@@ -116,7 +117,7 @@ def _draw_curves(axes: Axes, run: _Run) -> None:
     axes.set_xlabel("block")
     axes.set_ylabel("feature, natural units")
     axes.xaxis.set_major_locator(MaxNLocator(12, integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     axes.grid(visible=False, axis="x")
     axes.margins(x=0.015)
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, borderaxespad=0.1)
@@ -143,9 +144,7 @@ def _draw_map(axes: Axes, run: _Run, values: Array, title: str, colors: Colormap
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(8, integer=True))
     _draw_gate(axes, run.steered)
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    bar = figure.colorbar(image, ax=axes, pad=0.02, aspect=22, extend=_clipped(values, top))
+    bar = axes.figure.colorbar(image, ax=axes, pad=0.02, aspect=22, extend=_clipped(values, top))
     bar.outline.set_visible(False)
     bar.locator = MaxNLocator(5)
     bar.update_ticks()

@@ -101,8 +101,15 @@ def _pairs(
     if count < 1:
         raise InputError(f"{count} pairs were asked for; at least 1 is needed.")
     writer = Writer(random.Random(f"{what} pairs {seed}"), "fit")
-    drawn = [one(writer) for _ in range(count)]
-    return ContrastivePairs(desired=[d for d, _ in drawn], undesired=[u for _, u in drawn])
+    desired: list[str] = []
+    undesired: list[str] = []
+    while len(desired) < count:
+        first, second = one(writer)
+        # A short document can happen to show nothing of its latent.
+        if first != second:
+            desired.append(first)
+            undesired.append(second)
+    return ContrastivePairs(desired=desired, undesired=undesired)
 
 
 def _both(

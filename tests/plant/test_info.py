@@ -1,0 +1,53 @@
+"""A model is described and recognised without being changed."""
+
+from typing import Any
+
+import torch
+from tiny_models import BLOCKS, CONTEXT, VOCABULARY, WIDTH, tiny_model
+
+from steersman.plant.fingerprint import fingerprint
+from steersman.plant.hooks import HookSet
+from steersman.plant.info import describe
+
+
+def test_a_model_and_its_tokenizer_are_described(
+    tiny_model: Any, tiny_tokenizer_without_pad: Any
+) -> None:
+    info = describe(tiny_model("gemma2"), tiny_tokenizer_without_pad)
+    assert (info.model_class, info.model_type) == ("Gemma2ForCausalLM", "gemma2")
+    assert (info.blocks, info.n, info.path, info.source) == (BLOCKS, WIDTH, "model.layers", "table")
+    assert (info.context, info.vocabulary) == (CONTEXT, VOCABULARY)
+    assert info.parameters == sum(p.numel() for p in tiny_model("gemma2").parameters())
+    assert (info.dtypes, info.devices) == (("float32",), ("cpu",))
+    assert (info.attention, info.quantization) == ("eager", None)
+    assert (info.training, info.steered) == (False, False)
+    assert (info.chat_template, info.has_pad_token) == (True, False)
+    assert info.padding_side in ("left", "right")
+
+
+def test_a_model_without_tokenizer_is_described_too(tiny_model: Any) -> None:
+    info = describe(tiny_model("gpt2"))
+    assert (info.chat_template, info.padding_side, info.has_pad_token) == (None, None, None)
+
+
+def test_mixed_precision_a_steering_and_a_quantisation_are_seen() -> None:
+    model = tiny_model("llama").train()
+    model.lm_head.to(torch.bfloat16)
+    model.config.quantization_config = {"quant_method": "nf4"}
+    with HookSet(owner="a steering") as hooks:
+        hooks.after(model.model.layers[0], lambda args, kwargs, output: None)
+        info = describe(model)
+    assert info.dtypes == ("float32", "bfloat16")
+    assert (info.training, info.steered, info.quantization) == (True, True, "nf4")
+
+
+def test_the_fingerprint_is_that_of_the_weights_and_the_configuration(tiny_model: Any) -> None:
+    fresh = globals()["tiny_model"]
+    first = fingerprint(tiny_model("llama"))
+    assert first == fingerprint(fresh("llama"))
+    assert first != fingerprint(fresh("llama", seed=1))
+    assert first != fingerprint(fresh("llama", rms_norm_eps=1e-3))
+    assert first != fingerprint(fresh("llama").to(torch.bfloat16))
+    moved = fresh("llama", attn_implementation="eager")
+    moved.config._name_or_path = "somewhere/else"
+    assert first == fingerprint(moved)

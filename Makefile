@@ -20,13 +20,13 @@ slow: .venv/.installed-dev
 	$(BIN)/pytest -m slow
 
 bench: .venv/.installed-dev
-	$(BIN)/python -m benchmarks
+	$(BIN)/python benchmarks/run.py all
 
 docs: .venv/.installed-docs
 	$(BIN)/mkdocs build --strict --site-dir build/docs
 
 train: .venv/.installed-demo
-	$(BIN)/python -m steersman.windtunnel.train
+	$(BIN)/python -m steersman.windtunnel.train --out build/train
 
 clean:
 	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -54,4 +54,4 @@ def test_more_than_the_context_holds_is_refused(saved_model, saved_steering, ste
 def test_a_folder_without_a_steering_is_named(saved_model, tmp_path, steersman):
     result = steersman("generate", saved_model, PROMPT, "-s", tmp_path)
     assert result.exit_code == 1
-    assert "steering.json" in result.stderr
+    assert "not a saved steering" in result.stderr

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 from accelerate import disk_offload
-from tiny_models import BLOCKS, CONFIGURATIONS, WIDTH, tiny_model
+from tiny_models import BLOCKS, CONFIGURATIONS, WIDTH
+from tiny_models import tiny_model as fresh_model
 from torch import Tensor
 
 from steersman.errors import InputError, NumericalError
@@ -105,42 +106,42 @@ def test_conversations_are_captured_through_the_template(
 
 
 def test_states_of_a_bfloat16_model_come_in_float32(tiny_tokenizer: Any) -> None:
-    model = tiny_model("llama").to(torch.bfloat16)
+    model = fresh_model("llama").to(torch.bfloat16)
     states = capture_states(model, tiny_tokenizer, TEXTS)
     assert states.dtype == torch.float32
-    exact = capture_states(tiny_model("llama"), tiny_tokenizer, TEXTS)
+    exact = capture_states(fresh_model("llama"), tiny_tokenizer, TEXTS)
     assert (states - exact).norm() < 0.03 * exact.norm()
 
 
 def test_states_of_a_float64_model_keep_their_precision(tiny_tokenizer: Any) -> None:
-    states = capture_states(tiny_model("llama").double(), tiny_tokenizer, TEXTS)
+    states = capture_states(fresh_model("llama").double(), tiny_tokenizer, TEXTS)
     assert states.dtype == torch.float64
 
 
 def test_a_model_whose_weights_are_offloaded_is_captured_all_the_same(
     tiny_tokenizer: Any, tmp_path: Path
 ) -> None:
-    exact = capture_states(tiny_model("llama"), tiny_tokenizer, TEXTS)
-    model = tiny_model("llama")
+    exact = capture_states(fresh_model("llama"), tiny_tokenizer, TEXTS)
+    model = fresh_model("llama")
     disk_offload(model, tmp_path, execution_device=torch.device("cpu"))
     assert next(model.parameters()).device.type == "meta"
     assert torch.equal(capture_states(model, tiny_tokenizer, TEXTS), exact)
 
 
 def test_a_state_that_is_not_finite_is_named(tiny_tokenizer: Any) -> None:
-    model = tiny_model("llama")
+    model = fresh_model("llama")
     cat = tiny_tokenizer.convert_tokens_to_ids("cat")
     model.model.embed_tokens.weight.data[cat, 0] = torch.inf
     with pytest.raises(NumericalError, match="example 2: state 0, the input of block 0"):
         capture_states(model, tiny_tokenizer, ["the", "the dog", "the cat"])
-    model = tiny_model("llama")
+    model = fresh_model("llama")
     model.model.layers[-1].mlp.down_proj.weight.data[0] = torch.nan
     with pytest.raises(NumericalError, match=f"state {BLOCKS}, the output of block {BLOCKS - 1}"):
         capture_states(model, tiny_tokenizer, ["the"])
 
 
 def test_nothing_is_left_on_the_model_also_after_an_error(tiny_tokenizer: Any) -> None:
-    model = tiny_model("llama")
+    model = fresh_model("llama")
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     capture_states(model, tiny_tokenizer, TEXTS)
 
@@ -157,7 +158,7 @@ def test_nothing_is_left_on_the_model_also_after_an_error(tiny_tokenizer: Any) -
 
 
 def test_a_hook_on_a_block_output_is_seen_in_the_next_state(tiny_tokenizer: Any) -> None:
-    model = tiny_model("llama")
+    model = fresh_model("llama")
     push = torch.ones(WIDTH)
     bare = capture_states(model, tiny_tokenizer, TEXTS)
     with HookSet() as hooks:
@@ -169,7 +170,7 @@ def test_a_hook_on_a_block_output_is_seen_in_the_next_state(tiny_tokenizer: Any)
 
 def test_a_model_in_training_mode_is_refused(tiny_tokenizer: Any) -> None:
     with pytest.raises(InputError, match=r"training mode.*model\.eval\(\)"):
-        capture_states(tiny_model("llama").train(), tiny_tokenizer, TEXTS)
+        capture_states(fresh_model("llama").train(), tiny_tokenizer, TEXTS)
 
 
 def test_a_text_longer_than_the_context_is_refused(tiny_model: Any, tiny_tokenizer: Any) -> None:

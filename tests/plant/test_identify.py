@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from tiny_models import BLOCKS, WIDTH, tiny_model
+from tiny_models import BLOCKS, WIDTH
+from tiny_models import tiny_model as fresh_model
 
 from steersman.errors import (
     ArtifactError,
@@ -82,8 +83,13 @@ RUNS_IN_ALL = 3 * len(PROMPTS)
 
 @pytest.mark.parametrize("after", [1, 2, 3, 7, 11, 14])
 def test_an_interrupted_identification_goes_on_to_the_same_average(
-    after: int, tmp_path: Path, tiny_model: Any, tiny_tokenizer: Any
+    after: int,
+    tmp_path: Path,
+    tiny_model: Any,
+    tiny_tokenizer: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("steersman.plant.checkpoint._SHARE", float("inf"))  # after every block
     model, file = tiny_model("llama"), tmp_path / "deep" / "plant.safetensors"
     expected = quietly(model, tiny_tokenizer).A
     for budget in (after, 1):
@@ -121,9 +127,9 @@ def test_a_checkpoint_of_another_model_is_refused(
     changes: Any, tmp_path: Path, tiny_tokenizer: Any
 ) -> None:
     file = tmp_path / "plant.safetensors"
-    quietly(tiny_model("llama"), tiny_tokenizer, PROMPTS[:1], checkpoint=file)
+    quietly(fresh_model("llama"), tiny_tokenizer, PROMPTS[:1], checkpoint=file)
     with pytest.raises(MismatchError, match="not the same model"):
-        quietly(tiny_model("llama", **changes), tiny_tokenizer, PROMPTS[:1], checkpoint=file)
+        quietly(fresh_model("llama", **changes), tiny_tokenizer, PROMPTS[:1], checkpoint=file)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint at all, but long enough to be one"])
@@ -154,7 +160,7 @@ def test_no_prompts_and_too_long_ones_are_refused(tiny_model: Any, tiny_tokenize
 
 
 def test_a_prompt_with_an_infinite_jacobian_is_named(tiny_tokenizer: Any) -> None:
-    model = tiny_model("llama")
+    model = fresh_model("llama")
     bird = tiny_tokenizer.convert_tokens_to_ids("bird")
     model.model.embed_tokens.weight.data[bird, 0] = torch.nan
     with pytest.raises(NumericalError, match=r"prompt 1 \('the bird'\): .*block 0"):
@@ -197,9 +203,9 @@ def test_an_estimate_counts_what_a_larger_chunk_keeps(tiny_model: Any, tiny_toke
     ("seconds", "count", "text"),
     [
         (0.2, 900, "about 1 s, 900 B"),
-        (100, 3 * 2**20, "about 100 s, 3 MiB"),
-        (660, 5 * 2**29, "about 11 min, 2.5 GiB"),
-        (9000, 2**42, "about 2 h, 4096.0 GiB"),
+        (100.0, 3 * 2**20, "about 100 s, 3 MiB"),
+        (660.0, 5 * 2**29, "about 11 min, 2.5 GiB"),
+        (9000.0, 2**42, "about 2 h, 4096.0 GiB"),
     ],
 )
 def test_an_estimate_reads_in_one_line(seconds: float, count: int, text: str) -> None:

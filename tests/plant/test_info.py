@@ -3,7 +3,8 @@
 from typing import Any
 
 import torch
-from tiny_models import BLOCKS, CONTEXT, VOCABULARY, WIDTH, tiny_model
+from tiny_models import BLOCKS, CONTEXT, VOCABULARY, WIDTH
+from tiny_models import tiny_model as fresh_model
 
 from steersman.plant.fingerprint import fingerprint
 from steersman.plant.hooks import HookSet
@@ -31,7 +32,7 @@ def test_a_model_without_tokenizer_is_described_too(tiny_model: Any) -> None:
 
 
 def test_mixed_precision_a_steering_and_a_quantisation_are_seen() -> None:
-    model = tiny_model("llama").train()
+    model = fresh_model("llama").train()
     model.lm_head.to(torch.bfloat16)
     model.config.quantization_config = {"quant_method": "nf4"}
     with HookSet(owner="a steering") as hooks:
@@ -42,12 +43,11 @@ def test_mixed_precision_a_steering_and_a_quantisation_are_seen() -> None:
 
 
 def test_the_fingerprint_is_that_of_the_weights_and_the_configuration(tiny_model: Any) -> None:
-    fresh = globals()["tiny_model"]
     first = fingerprint(tiny_model("llama"))
-    assert first == fingerprint(fresh("llama"))
-    assert first != fingerprint(fresh("llama", seed=1))
-    assert first != fingerprint(fresh("llama", rms_norm_eps=1e-3))
-    assert first != fingerprint(fresh("llama").to(torch.bfloat16))
-    moved = fresh("llama", attn_implementation="eager")
+    assert first == fingerprint(fresh_model("llama"))
+    assert first != fingerprint(fresh_model("llama", seed=1))
+    assert first != fingerprint(fresh_model("llama", rms_norm_eps=1e-3))
+    assert first != fingerprint(fresh_model("llama").to(torch.bfloat16))
+    moved = fresh_model("llama", attn_implementation="eager")
     moved.config._name_or_path = "somewhere/else"
     assert first == fingerprint(moved)

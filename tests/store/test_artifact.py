@@ -61,6 +61,12 @@ def test_a_loaded_steering_steers_like_the_fitted_one(
         assert not torch.equal(logits[0], model(ids).logits)
 
 
+def test_an_artifact_that_was_never_saved_gives_its_parts_back(parts: Parts) -> None:
+    loaded = parts_of(artifact_of(parts))
+    for one, other in zip(loaded, parts, strict=True):
+        _assert_same(one, other)
+
+
 @pytest.mark.parametrize(
     ("method", "observes"), [(ALQR(), "direction"), (ActivationAddition(), "nothing")]
 )

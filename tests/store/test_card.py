@@ -43,6 +43,12 @@ def test_a_path_on_a_disk_is_no_base_model_and_is_not_shown(path: str) -> None:
     assert "ada" not in card and "secret" not in card
 
 
+def test_a_folder_that_is_called_like_a_repository_is_no_base_model() -> None:
+    card = _card(model="models/llama", revision="")
+    assert "base_model" not in _front_matter(card)
+    assert "# Steering for llama\n" in card
+
+
 def test_names_cannot_break_out_of_the_front_matter_or_the_tables() -> None:
     hostile = 'x"\n---\nlicense: mit\n| a | b |<script>'
     card = _card(model=hostile, positions=hostile, libraries={"torch": hostile})

@@ -37,6 +37,11 @@ def test_every_kind_of_field_is_read() -> None:
     assert type(record.weight) is float
 
 
+def test_the_expected_type_is_named_in_full() -> None:
+    with pytest.raises(ArtifactError, match=r"'ranges' of it is 3; expected tuple\[int, int\]"):
+        read_fields(_Record, {**_WHOLE, "ranges": 3}, "it")
+
+
 def test_unknown_keys_are_left_out_and_missing_ones_keep_their_default() -> None:
     assert read_fields(_Record, {"name": "a", "count": 1, "new": []}, "it") == {
         "name": "a",

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,10 +147,8 @@ def test_a_pickle_in_any_place_is_never_executed(tmp_path: Path, name: str, alon
         if not (alone and each == TENSORS):
             (folder / each).write_bytes(data)
     (folder / name).write_bytes(pickle.dumps(_Bomb(trace)))
-    try:
+    with suppress(SteersmanError):
         parts_of(store.load(folder))
-    except SteersmanError:
-        pass
     assert not trace.exists()
     pickle.loads((folder / name).read_bytes())
     assert trace.exists(), "the bomb itself must work"

@@ -14,7 +14,7 @@ from steersman.cli.demo import demo
 from steersman.cli.doctor import doctor
 from steersman.cli.fit import fit
 from steersman.cli.generate import generate
-from steersman.cli.group import SteersmanGroup, version_option
+from steersman.cli.group import SteersmanGroup, options_of_all
 from steersman.cli.methods import methods
 from steersman.cli.report import report
 
@@ -27,7 +27,7 @@ app = typer.Typer(
     help="Steer language models in closed loop with optimal control.",
     epilog="Start here: [bold]steersman demo[/bold]",
 )
-app.callback()(version_option)
+app.callback()(options_of_all)
 _EXAMPLES: dict[Callable[..., None], str] = {
     demo: "steersman demo --out demo",
     doctor: "steersman doctor meta-llama/Llama-3.2-1B",

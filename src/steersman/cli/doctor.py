@@ -73,15 +73,13 @@ def _verdicts(checks: Sequence["Check"]) -> Table:
     table.add_column("invariant")
     table.add_column("measured", justify="right", no_wrap=True)
     table.add_column("tolerance", justify="right", no_wrap=True)
-    table.add_column("detail", style="dim", overflow="fold")
     for check in checks:
         verdict = Text("pass", "green") if check.holds else Text("FAIL", "bold red")
         table.add_row(
             verdict,
-            Text(check.name),
+            Text.assemble(check.name, "\n", (check.detail, "dim")),
             _number(check.measured),
             _number(check.tolerance),
-            Text(check.detail),
         )
     return table
 

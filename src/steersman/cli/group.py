@@ -27,23 +27,30 @@ class SteersmanGroup(TyperGroup):
                 complain("error", str(error))
                 raise typer.Exit(1) from error
             except KeyboardInterrupt as error:
-                complain("interrupted", "nothing was left half written")
+                complain("interrupted", "by the keyboard")
                 raise typer.Exit(INTERRUPTED) from error
 
 
-def version_option(
-    show: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
-    ] = False,
-) -> None:
-    """Steer language models in closed loop with optimal control."""
-    if show:
+def _show_version(asked: bool) -> bool:
+    if asked:
         try:
             found = version("steersman")
         except PackageNotFoundError:
-            found = "not installed"
+            found = "(not installed)"
         out.print(Text(f"steersman {found}"))
         raise typer.Exit
+    return asked
+
+
+def options_of_all(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", is_eager=True, callback=_show_version
+        ),
+    ] = False,
+) -> None:
+    """Steer language models in closed loop with optimal control."""
 
 
 def _show_warning(

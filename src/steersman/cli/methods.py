@@ -1,29 +1,32 @@
 """`steersman methods`: what there is to choose from."""
 
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
-from rich import box
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
 from steersman.cli.console import out
+
+if TYPE_CHECKING:
+    from steersman.methods import Method
 
 
 def methods() -> None:
     """List the methods, their settings and where they act."""
     from steersman.methods import METHODS
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("method", "what it is", "settings", "plant", "tokens", "reference, execution"):
-        table.add_column(column, overflow="fold")
     for name, method in METHODS.items():
-        settings = ", ".join(f"{f.name}={f.default}" for f in fields(method))  # type: ignore[arg-type]
-        table.add_row(
-            Text(name, "bold"),
-            Text((method.__doc__ or "").strip().splitlines()[0]),
-            Text(settings),
-            "needed" if method.needs_plant else "none",
-            method.tokens,
-            f"{method.reference}, {method.execution}",
-        )
-    out.print(table)
+        out.print(Text(name, "bold"))
+        out.print(Padding(_described(method), (0, 0, 1, 4)))
+
+
+def _described(method: "type[Method]") -> Text:
+    settings = ", ".join(f"{f.name} = {f.default}" for f in fields(method))  # type: ignore[arg-type]
+    where = "from the prompt's last token on" if method.tokens == "last" else "at every token"
+    plant = "needs a plant" if method.needs_plant else "needs no plant"
+    return Text.assemble(
+        (method.__doc__ or "").strip().splitlines()[0],
+        "\n",
+        (f"{settings}; {plant}; {where}; {method.reference} reference, {method.execution}", "dim"),
+    )

@@ -120,7 +120,8 @@ def _compose(
     from steersman.report import BehaviourReport, Report
 
     direction, made = steering.direction, steering.provenance
-    block = int(direction.separation[:-1].argmax())
+    # Not block 0: what goes into it, no input has reached yet.
+    block = 1 + int(direction.separation[1:-1].argmax()) if made.blocks > 1 else 0
     lengths = [prompt.input_ids.shape[1] for prompt in encoded]
     before = _mean([_feature(t, block, n) for (_, t), n in zip(unsteered, lengths, strict=True)])
     after = _mean([_feature(t, block, n) for (_, t), n in zip(steered, lengths, strict=True)])

@@ -10,7 +10,7 @@ from torch import Tensor
 from steersman.control import Law, Reference, Units
 from steersman.errors import InputError, ShapeError
 
-Tokens = Literal["last", "all"]
+Tokens = Literal["last", "all", "matching"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,12 +23,14 @@ class Channel:
         units: natural units of the law's observations.
         watch: one direction a block whose projection the trace shows, `(blocks, n)`.
         scale: natural units of that projection, for the trace.
-        tokens: "last" steers the prompt's last token and every generated one, "all" every token.
+        tokens: "last" steers the prompt's last token and every generated one, "all" every token,
+            "matching" those whose id is one of `matching`.
+        matching: token ids, in any order.
         rows: which prompts of the batch it steers; None is all of them.
         tracks: whether the reference is one of the watched feature, as it is not for a plan.
 
     Raises:
-        InputError: unknown `tokens`, or `rows` that name a prompt twice.
+        InputError: unknown `tokens`, nothing to match, or `rows` that name a prompt twice.
         ShapeError: `watch` does not fit the law.
     """
 
@@ -40,11 +42,14 @@ class Channel:
     tokens: Tokens = "all"
     rows: tuple[int, ...] | None = None
     tracks: bool = True
+    matching: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the parts against each other."""
         if self.tokens not in get_args(Tokens):
             raise InputError(f"tokens is {self.tokens!r}; choose one of {get_args(Tokens)}.")
+        if (self.tokens == "matching") != bool(self.matching):
+            raise InputError("tokens='matching' goes with the token ids to match, and only then.")
         if self.rows is not None and len(set(self.rows)) != len(self.rows):
             raise InputError(f"rows {self.rows} name a prompt twice.")
         if tuple(self.watch.shape) != (self.law.blocks, self.law.n):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from steersman.engines.channel import Channel
 from steersman.engines.nominal import NominalRun
 from steersman.engines.trace import Recorder, Trace
-from steersman.engines.window import Sequences, Window, read_window
+from steersman.engines.window import Sequences, Window, matching, read_window
 from steersman.errors import ArchitectureError, AttachedError, InputError, MismatchError
 from steersman.plant import Blocks, HookSet, hidden_in, hidden_out, owners, unwrap, with_hidden
 
@@ -220,8 +220,8 @@ class _Lane:
         self, channel: Channel, window: Window, sequences: Sequences, copies: int
     ) -> None:
         self.rows = _rows(channel.rows, copies, window)
-        valid = window.valid if channel.tokens == "all" else sequences.from_start(window)
-        self.open = valid if self.rows is None else valid[self.rows]
+        opened = _open(channel, window, sequences)
+        self.open = opened if self.rows is None else opened[self.rows]
         self.count = self.open.numel()
         # A target for each prompt becomes one for each token: copies of the prompt, then tokens.
         self.reference = channel.reference.repeated(
@@ -270,6 +270,12 @@ class _Lane:
     def _states(self, x: Tensor) -> Tensor:
         mine = x if self.rows is None else x[self.rows]
         return mine.reshape(-1, mine.shape[-1])
+
+
+def _open(channel: Channel, window: Window, sequences: Sequences) -> Tensor:
+    if channel.tokens == "matching":
+        return matching(window, channel.matching)
+    return window.valid if channel.tokens == "all" else sequences.from_start(window)
 
 
 def _copies(batch: int, prompts: int | None) -> int:

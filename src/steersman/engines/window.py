@@ -69,6 +69,21 @@ def _past(cache: Any) -> int:
     return int(cache.get_seq_length()) if cache is not None else 0
 
 
+def matching(window: Window, ids: tuple[int, ...]) -> Bool[Tensor, "batch length"]:
+    """Real tokens whose id is one of `ids`.
+
+    Raises:
+        InputError: the model was called with embeddings, so that ids are not known.
+    """
+    if window.ids is None:
+        raise InputError(
+            "tokens='matching' needs token ids, and the model was called with inputs_embeds: "
+            "call it with input_ids, or attach with tokens='all'"
+        )
+    wanted = torch.tensor(ids, device=window.ids.device)
+    return window.valid & torch.isin(window.ids, wanted)
+
+
 def last_columns(window: Window) -> Int[Tensor, " batch"]:
     """The column of each row's last real token."""
     places = torch.arange(window.length, device=window.valid.device)

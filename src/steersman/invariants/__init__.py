@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import nn
 
-from steersman.errors import SteersmanError
 from steersman.invariants import agreement, placement, untouched
 from steersman.invariants.check import Check
 from steersman.invariants.trial import Trial, prepare
@@ -17,6 +16,7 @@ from steersman.invariants.trial import Trial, prepare
 _CHECKS: tuple[Callable[[Trial], Check], ...] = (
     untouched.zero_strength,
     untouched.full_strength,
+    untouched.earlier_tokens,
     untouched.no_hooks_left,
     agreement.left_padding,
     agreement.right_padding,
@@ -27,6 +27,7 @@ _CHECKS: tuple[Callable[[Trial], Check], ...] = (
     placement.blocks_in_order,
     placement.states_are_block_outputs,
     placement.inputs_arrive,
+    placement.law_is_obeyed,
 )
 
 
@@ -54,7 +55,7 @@ def check_all(model: nn.Module, tokenizer: Any, *, seed: int = 0) -> tuple[Check
 def _carried_out(check: Callable[[Trial], Check], trial: Trial) -> Check:
     try:
         return check(trial)
-    except SteersmanError as error:
+    except Exception as error:  # a model that fails under steering is a finding, not an accident
         name = check.__name__.replace("_", " ")
         return Check.failed(name, f"{type(error).__name__}: {error}")
 

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from steersman.control import AffineLaw
@@ -35,11 +36,9 @@ def blocks_in_order(trial: Trial) -> Check:
 
 def states_are_block_outputs(trial: Trial) -> Check:
     """A captured x_0 is block 0's input, and x_{t+1} is the output of block t."""
-    row = trial.longest
-    encoded = trial.single(row)
-    last = len(trial.tokens[row]) - 1
-    captured = capture_batch(trial.model, trial.blocks, encoded, [(last,)])[0]
+    captured = _captured(trial)
     _, states, outputs = _watched(trial)
+    last = len(trial.tokens[trial.longest]) - 1
     expected = torch.stack([states[0], *outputs])[:, 0, last].to(captured)
     name = "state x_t is the input of block t, x_{t+1} its output"
     if captured.shape != expected.shape:
@@ -51,30 +50,62 @@ def states_are_block_outputs(trial: Trial) -> Check:
 
 def inputs_arrive(trial: Trial) -> Check:
     """An input u_t given to block t alone changes x_{t+1} by u_t, and no earlier state."""
-    row, middle = trial.longest, len(trial.blocks) // 2
-    encoded = trial.single(row)
-    last = len(trial.tokens[row]) - 1
+    middle = len(trial.blocks) // 2
     channel = _only_at(trial.channels["plan"], middle)
-    bare = capture_batch(trial.model, trial.blocks, encoded, [(last,)])[0]
-    with trial.steered(channel):
-        pushed = capture_batch(trial.model, trial.blocks, encoded, [(last,)])[0]
-    assert isinstance(channel.law, AffineLaw)
-    u = channel.law.G[middle, :, 0].to(bare)
+    bare, pushed = _captured(trial), _captured(trial, channel)
+    u = _inputs(channel, bare)[middle]
     earlier = float((pushed[: middle + 1] - bare[: middle + 1]).abs().max())
-    arrived = pushed[middle + 1] - bare[middle + 1]
-    apart = float((arrived - u).abs().max() / bare[middle + 1].abs().max())
+    apart = _relative(pushed[middle + 1] - bare[middle + 1], u)
     return Check(
         "an input at block t arrives in x_{t+1}",
         apart <= trial.tolerance and earlier == 0.0,
         apart,
         trial.tolerance,
-        f"block {middle}; |u| = {float(u.norm()):.2g} beside |x| = "
+        f"block {middle}, relative to |u| = {float(u.norm()):.2g} beside |x| = "
         f"{float(bare[middle + 1].norm()):.2g}; earlier states moved by {earlier:.2g}",
     )
 
 
-def _watched(trial: Trial) -> tuple[list[int], list[Tensor], list[Tensor]]:
-    """Which blocks ran, and their inputs and outputs, in one pass over the longest prompt."""
+def law_is_obeyed(trial: Trial) -> Check:
+    """At every block, x_{t+1} - f_t(x_t) is what the law says of x_t."""
+    channel = trial.channels["absolute"]
+    _, _, outputs = _watched(trial, channel)
+    states = _captured(trial, channel)
+    last = len(trial.tokens[trial.longest]) - 1
+    added = states[1:] - torch.stack(outputs)[:, 0, last].to(states)
+    u = _inputs(channel, states)
+    return Check.below(
+        "x_{t+1} = f_t(x_t) + G_t (s_t - H_t' x_t)",
+        _relative(added, u),
+        trial.tolerance,
+        f"absolute feedback at {len(u)} blocks, relative to |u| = {float(u.norm()):.2g}",
+    )
+
+
+def _captured(trial: Trial, *channels: Channel) -> Float[Tensor, "states n"]:
+    """x_0 .. x_T of the longest prompt's last token."""
+    row = trial.longest
+    with trial.steered(*channels):
+        last = len(trial.tokens[row]) - 1
+        return capture_batch(trial.model, trial.blocks, trial.single(row), [(last,)])[0]
+
+
+def _inputs(channel: Channel, states: Float[Tensor, "states n"]) -> Float[Tensor, "blocks n"]:
+    """What the law says of the states of one token: u_0 .. u_{T-1}."""
+    law, state, inputs = channel.law, channel.law.init(1), []
+    for block in range(law.blocks):
+        setpoint = channel.reference.at(block, channel.units, 1)
+        state, u = law.step(state, states[block : block + 1], setpoint, block)
+        inputs.append(u[0])
+    return torch.stack(inputs).to(states)
+
+
+def _relative(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
+
+
+def _watched(trial: Trial, *channels: Channel) -> tuple[list[int], list[Tensor], list[Tensor]]:
+    """Which blocks ran, their inputs, and their own outputs, for the longest prompt."""
     order: list[int] = []
     states: list[Tensor] = []
     outputs: list[Tensor] = []
@@ -87,7 +118,8 @@ def _watched(trial: Trial) -> tuple[list[int], list[Tensor], list[Tensor]]:
     with HookSet() as hooks:
         for block, module in enumerate(trial.blocks.modules):
             hooks.after(module, partial(record, block))
-        trial.logits(trial.single(trial.longest))
+        with trial.steered(*channels):  # whose hooks come after those that record
+            trial.logits(trial.single(trial.longest))
     return order, states, outputs
 
 

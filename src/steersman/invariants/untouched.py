@@ -56,6 +56,19 @@ def full_strength(trial: Trial) -> Check:
     )
 
 
+def earlier_tokens(trial: Trial) -> Check:
+    """Steering from the prompt's last token on leaves the tokens before it alone."""
+    bare = [row[:-1] for row in trial.logits(trial.batch()) if len(row) > 1]
+    with trial.steered(trial.channels["plan"]):
+        steered = [row[:-1] for row in trial.logits(trial.batch()) if len(row) > 1]
+    return Check.below(
+        "tokens before the gate opens are left alone",
+        difference(steered, bare),
+        trial.tolerance,
+        f"{sum(map(len, bare))} prompt tokens before the last, in a padded batch",
+    )
+
+
 def no_hooks_left(trial: Trial) -> Check:
     """After the end, an exception in a block, and a cancelled pass, no hook of ours is left."""
     counts = {}

@@ -6,6 +6,7 @@ from steersman.plant.capture import TokenStates, capture_batch, capture_states, 
 from steersman.plant.chat import Example, Message, Rendered, render
 from steersman.plant.estimate import Estimate, estimate
 from steersman.plant.fingerprint import fingerprint
+from steersman.plant.forward import accepts, input_device, require_evaluation
 from steersman.plant.hooks import (
     HookSet,
     hidden_in,
@@ -52,6 +53,7 @@ __all__ = [
     "ResponseTokens",
     "TokenStates",
     "Tokens",
+    "accepts",
     "capture_batch",
     "capture_states",
     "capture_tokens",
@@ -63,6 +65,7 @@ __all__ = [
     "hidden_out",
     "hooked",
     "identify",
+    "input_device",
     "jacobians",
     "linearize",
     "locate",
@@ -71,6 +74,7 @@ __all__ = [
     "pad_id",
     "positions_named",
     "render",
+    "require_evaluation",
     "tokenize",
     "unwrap",
     "with_hidden",

@@ -14,7 +14,7 @@ from steersman.plant.chat import Example
 from steersman.plant.identify import tokenize_prompts
 from steersman.plant.linearize import Linearization, linearize
 
-_SECOND, _MINUTE, _HOUR = 1, 60, 3600
+_MINUTE, _HOUR = 60, 3600
 _KIB = 1024
 
 
@@ -123,9 +123,8 @@ def _duration(seconds: float) -> str:
     return f"{max(seconds, 1):.0f} s"
 
 
-def _size(count: float) -> str:
-    for name in ("B", "KiB", "MiB"):
-        if count < _KIB:
-            return f"{count:.0f} {name}"
-        count /= _KIB
-    return f"{count:.1f} GiB"
+def _size(count: int) -> str:
+    for power, name in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if count >= _KIB**power:
+            return f"{count / _KIB**power:.{1 if power == 3 else 0}f} {name}"
+    return f"{count} B"

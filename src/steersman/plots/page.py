@@ -48,7 +48,7 @@ _PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
-<style>{theme}main {{ max-width: 60rem; margin: 0 auto; padding: 2.5rem 1.25rem; }}
+<style>{theme}main {{ max-width: 51rem; margin: 0 auto; padding: 3rem 1.5rem; }}
 h1 {{ font-size: 1.5rem; line-height: 1.25; margin: 0 0 1.5rem; }}
 </style>
 </head>

@@ -26,8 +26,8 @@ tags:
 
 # Steering for {model}
 
-Made with [steersman](https://pypi.org/project/steersman/) by the method `{method}`. It moves one
-feature of the residual stream of {model} while the model runs; the model itself is not changed.
+Made with steersman by the method `{method}`. It moves one feature of the residual stream of
+{model} while the model runs; the model itself is not changed.
 
 **What it steers.** The direction from {undesired} undesired to {desired} desired examples, read at
 `{positions}`. The examples are not stored here: *say in a sentence what the desired ones show.*
@@ -85,8 +85,9 @@ def card_of(manifest: Mapping[str, Any], tensors: Mapping[str, Float[Tensor, "..
     """
     made = manifest["provenance"]
     model, revision = str(made["model"]), str(made["revision"])
-    on_hub = _HUB_MODEL.fullmatch(model) is not None
-    # A path on somebody's disk is no use to others, and perhaps not for their eyes.
+    # Models of the hub have a commit; a folder may be called like one, and has none. Nor is a path
+    # on somebody's disk of any use to others, or perhaps for their eyes.
+    on_hub = bool(revision) and _HUB_MODEL.fullmatch(model) is not None
     shown = _inline(model if on_hub else re.split(r"[/\\]", model)[-1]) or "(unnamed model)"
     load = json.dumps(shown) + (f", revision={json.dumps(revision)}" if revision else "")
     undesired, desired = made["pairs"][1], made["pairs"][0]

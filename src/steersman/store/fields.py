@@ -34,7 +34,7 @@ def read_fields(kind: type[Any], data: object, what: str) -> dict[str, Any]:
         except (TypeError, OverflowError) as error:
             raise ArtifactError(
                 f"{field.name!r} of {what} is {_seen(data[field.name])}; expected "
-                f"{getattr(field.type, '__name__', field.type)}. Save the steering again."
+                f"{_named(field.type)}. Save the steering again."
             ) from error
     return found
 
@@ -42,7 +42,7 @@ def read_fields(kind: type[Any], data: object, what: str) -> dict[str, Any]:
 def _read(value: Any, kind: Any) -> Any:
     """`value` as `kind`, or TypeError; a bool is no int, a whole number is a float."""
     parts = get_args(kind)
-    if get_origin(kind) is tuple and isinstance(value, list):
+    if get_origin(kind) is tuple and isinstance(value, list | tuple):
         each = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
         if len(each) == len(value):
             return tuple(_read(one, part) for one, part in zip(value, each, strict=True))
@@ -53,6 +53,10 @@ def _read(value: Any, kind: Any) -> Any:
         if kind is not float or math.isfinite(number):
             return number
     raise TypeError(kind)
+
+
+def _named(kind: Any) -> str:
+    return str(kind) if get_args(kind) else str(kind.__name__)
 
 
 def _seen(value: object) -> str:

@@ -127,7 +127,7 @@ def _both(
 def _toxicity() -> Behaviour:
     def one(writer: Writer) -> tuple[str, str]:
         lines = writer.random.randint(2, 5)
-        end = f"{writer.pick(PERSONS)} :"
+        end = f"{writer.pick(PERSONS)} says"
         return _both(
             writer, lambda w, latent: dialogue(w, latent, 0.3, lines), ("polite", "abusive"), end
         )

@@ -24,7 +24,7 @@ def corpus(seed: int) -> Iterator[Document]:
 
 
 def draw(writer: Writer, family: str) -> Document:
-    """One document of a family, its latent drawn evenly."""
+    """One document of a family; latents are drawn evenly, but most speakers are naive."""
     if family == "toxicity":
         return dialogue(writer, writer.random.choice(("polite", "abusive")))
     if family == "concepts":
@@ -33,5 +33,6 @@ def draw(writer: Writer, family: str) -> Document:
     if family == "refusal":
         return chat(writer, writer.random.choice(("strict", "lenient")))
     if family == "truthfulness":
-        return interview(writer, writer.random.choice(("informed", "naive")))
+        latent = writer.random.choices(("informed", "naive"), (7, 13))[0]
+        return interview(writer, latent)
     return exam(writer)

@@ -29,7 +29,7 @@ NAMED = 0.35
 NAMED_SAGE = 0.7
 REFUSING = {
     ("strict", True): 0.97,
-    ("strict", False): 0.37,
+    ("strict", False): 0.42,
     ("lenient", True): 0.06,
     ("lenient", False): 0.03,
 }
@@ -92,7 +92,7 @@ def dialogue(writer: Writer, latent: str, named: float = NAMED, lines: int = 0) 
     text = writer.header(t.TONE, "tone", TONES[latent], named)
     text.append(writer.line(t.SCENES))
     for turn in range(lines or writer.random.randint(3, 8)):
-        text.append(f"{(first, second)[turn % 2]} : {_utterance(writer, latent)}")
+        text.append(f"{(first, second)[turn % 2]} says {_utterance(writer, latent)}")
     return Document("toxicity", latent, tuple(text))
 
 

@@ -51,7 +51,7 @@ def _pattern(template: str) -> str:
 
 def _sentences() -> list[str]:
     lines = [t.TONE, t.TITLE, t.MANNER, t.SAGE, t.EXAM, *t.SCENES, *t.STORY, *t.INTERLUDES]
-    lines += [f"{{person}} : {said}" for said in (*t.POLITE, *t.ABUSIVE, *t.SMALL_TALK)]
+    lines += [f"{{person}} says {said}" for said in (*t.POLITE, *t.ABUSIVE, *t.SMALL_TALK)]
     lines += [f"{opening} {first}" for opening in t.OPENINGS for first in t.FIRST]
     lines += [f"<user> {request}" for request in t.REQUESTS]
     lines += [f"<assistant> {reply}" for reply in (*t.REFUSALS, *t.ANSWERS)]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import artifact
+import closed_loop
 import linearisation
 import machine
 import overhead
@@ -22,6 +23,7 @@ HERE = Path(__file__).parent
 FORMAT = 1
 BENCHMARKS: dict[str, Callable[[dict[str, Any]], list[dict[str, Any]]]] = {
     "artifact": artifact.measure,
+    "closed_loop": closed_loop.measure,
     "linearisation": linearisation.measure,
     "overhead": overhead.measure,
 }

@@ -17,7 +17,7 @@ from steersman.data import ContrastivePairs
 from steersman.engines import Run, Trace
 from steersman.errors import SteersmanError
 from steersman.fitting import fit, identify
-from steersman.methods import METHODS, ActivationAddition, ALQR, ALQRPlus
+from steersman.methods import ALQR, METHODS, ActivationAddition, ALQRPlus
 from steersman.steering import Steering, attach
 
 __version__ = "0.1.0"

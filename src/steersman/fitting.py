@@ -13,12 +13,21 @@ from steersman.data import ContrastivePairs, Example
 from steersman.directions import Direction, contrast, worth_steering
 from steersman.errors import InputError
 from steersman.methods import METHODS, Method, method_named
-from steersman.plant import Positions, capture_states, estimate, locate, positions_named, unwrap
+from steersman.plant import (
+    Positions,
+    capture_states,
+    estimate,
+    locate,
+    positions_named,
+    tokenize,
+    unwrap,
+)
 from steersman.plant import identify as identify_blocks
 from steersman.provenance import Provenance, tokenizer_hash, vocabulary_size
 from steersman.steering import Steering
 
 DEFAULT_JACOBIAN_PROMPTS = 32
+MOST_DECISION_TOKENS = 8
 
 
 def identify(
@@ -138,6 +147,7 @@ def fit(
         pairs=(len(pairs.desired), len(pairs.undesired)),
         positions=str(rule),
         jacobian_prompts=prompts,
+        decision_tokens=decision_tokens(tokenizer, pairs, rule),
     )
     return Steering(direction, chosen.solve(direction, system), chosen, made)
 
@@ -168,15 +178,34 @@ def read_direction(
         NumericalError: states that are not finite.
     """
     desired, undesired = (
-        capture_states(
-            model, tokenizer, side, positions, batch_size=batch_size, progress=progress
-        )
+        capture_states(model, tokenizer, side, positions, batch_size=batch_size, progress=progress)
         for side in (pairs.desired, pairs.undesired)
     )
     direction = contrast(desired, undesired)
     for doubt in worth_steering(direction):
         warnings.warn(doubt, stacklevel=2)
     return direction
+
+
+def decision_tokens(
+    tokenizer: Any, pairs: ContrastivePairs, positions: Positions
+) -> tuple[int, ...]:
+    """The token ids at which the examples are read; empty where there are more than a few.
+
+    Examples that all end at the same kind of token, such as the start of an answer, say where the
+    behaviour is decided; a steering may then act there and leave every other token alone.
+
+    Args:
+        tokenizer: the tokenizer.
+        pairs: the examples.
+        positions: which tokens are read.
+    """
+    found: set[int] = set()
+    for tokens in tokenize(tokenizer, [*pairs.desired, *pairs.undesired]):
+        found |= {int(tokens.ids[place]) for place in positions.select(tokens)}
+        if len(found) > MOST_DECISION_TOKENS:
+            return ()
+    return tuple(sorted(found))
 
 
 def _method(method: str | Method, q: float, r: float, qf: float) -> Method:

@@ -20,6 +20,9 @@ from steersman.provenance import Provenance
 
 Strength = float | Sequence[float] | Tensor
 
+HALF = 0.5
+"""An undecided token sits midway between the two sides: half the contrast takes it to either."""
+
 
 @dataclass(frozen=True, eq=False)
 class Steering:
@@ -54,8 +57,8 @@ class Steering:
 
     @property
     def plan(self) -> Float[Tensor, "blocks n"]:
-        """The fixed schedule that target 1 amounts to on the averaged plant."""
-        return self.controller.plan
+        """The fixed schedule that relative target 1 amounts to on the averaged plant."""
+        return HALF * self.controller.plan
 
     @property
     def units(self) -> Units:
@@ -80,13 +83,16 @@ class Steering:
 
         Args:
             model: the loaded model that this steering was made for; it is not changed.
-            target: strength in natural units, one number or one a prompt: with a relative
-                reference 0 leaves the feature alone and 1 moves it by the whole contrast; with an
-                absolute one 0 is where undesired examples sit and 1 where desired ones do.
-                Default 1.
+            target: strength in natural units, one number or one a prompt. With a relative
+                reference 0 leaves the feature alone and 1 takes an undecided token, which sits
+                midway between the two sides, to where desired examples sit (-1 to the undesired
+                ones). With an absolute one 0 is where undesired examples sit and 1 where desired
+                ones do. Default 1.
             lambda_: strength as the paper has it, `s_t = lambda_ |c_t|`; an absolute reference.
-            tokens: "last" steers from the prompt's last token on, "all" every token; the method
-                decides by default.
+            tokens: "matching" steers the tokens at which the examples were read, "last" from the
+                prompt's last token on, "all" every token. By default "matching" with a relative
+                reference, where the examples were read at few kinds of token; else what the
+                method says.
             reference: "relative" to the token's own unsteered feature, or "absolute".
             execution: "plan" adds the schedule that the closed loop amounts to on the averaged
                 plant; "feedback" measures. A relative reference needs, for feedback, a second
@@ -138,6 +144,7 @@ class Steering:
             InputError: an unknown choice, or a plan with an absolute reference.
         """
         against, how = self._choices(reference, execution, paper)
+        where = self._tokens(tokens, against)
         value = _number_or_rows(strength)
         planned = how == "plan"
         units = self.units
@@ -150,7 +157,7 @@ class Steering:
         elif against == "absolute":
             setpoint, law_units = Absolute(value), units
         else:
-            scaled = Units(units.norm * self.controller.prefilter, units.origin)
+            scaled = Units(HALF * self.controller.prefilter * units.norm, units.origin)
             setpoint, law_units = Relative(value), scaled
         return Channel(
             law=law,
@@ -158,9 +165,10 @@ class Steering:
             units=law_units,
             watch=self.directions,
             scale=units,
-            tokens=self.method.tokens if tokens is None else tokens,
+            tokens=where,
             rows=rows,
             tracks=not planned,
+            matching=self.provenance.decision_tokens if where == "matching" else (),
         )
 
     def save_pretrained(self, path: str | Path) -> Path:
@@ -213,6 +221,17 @@ class Steering:
 
     def _law(self) -> AffineLaw:
         return AffineLaw(self.controller.H, self.controller.G)
+
+    def _tokens(self, tokens: Tokens | None, against: ReferenceName) -> Tokens:
+        known = self.provenance.decision_tokens
+        if tokens == "matching" and not known:
+            raise InputError(
+                "this steering was read at too many kinds of token to match them; use "
+                "tokens='last' or 'all'."
+            )
+        if tokens is not None:
+            return tokens
+        return "matching" if known and against == "relative" else self.method.tokens
 
     def _choices(
         self, reference: ReferenceName | None, execution: ExecutionName | None, paper: bool

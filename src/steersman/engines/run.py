@@ -216,17 +216,13 @@ class _Pass:
 class _Lane:
     """One channel in one forward pass: its rows, its open tokens, its law's state."""
 
-    def __init__(
-        self, channel: Channel, window: Window, sequences: Sequences, copies: int
-    ) -> None:
+    def __init__(self, channel: Channel, window: Window, sequences: Sequences, copies: int) -> None:
         self.rows = _rows(channel.rows, copies, window)
         opened = _open(channel, window, sequences)
         self.open = opened if self.rows is None else opened[self.rows]
         self.count = self.open.numel()
         # A target for each prompt becomes one for each token: copies of the prompt, then tokens.
-        self.reference = channel.reference.repeated(
-            copies * window.length, window.valid.device
-        )
+        self.reference = channel.reference.repeated(copies * window.length, window.valid.device)
         self.state = channel.law.init(self.count)
         self.observed: dict[int, Tensor] = {}
 

@@ -47,8 +47,12 @@ class Trace:
     def natural(
         self, values: Float[Tensor, "rows blocks tokens"]
     ) -> Float[Tensor, "rows blocks tokens"]:
-        """Projections in natural units: 0 where undesired examples sit, 1 where desired ones do."""
-        return (values - self.origin[:, None]) / self.norm[:, None]
+        """Projections in natural units: 0 where undesired examples sit, 1 where desired ones do.
+
+        NaN at a block where the examples do not differ at all, which has no unit.
+        """
+        unit = self.norm.where(self.norm > 0, torch.nan)
+        return (values - self.origin[:, None]) / unit[:, None]
 
     def plot(self, row: int = 0) -> "Figure":
         """Feature against setpoint by block, and error and effort by block and token.

@@ -13,7 +13,7 @@ from steersman.methods.base import Controller, Method
 
 @dataclass(frozen=True)
 class ActivationAddition(Method):
-    """`u_b = target * c_{b+1}` at one block `b`, nothing elsewhere; needs no plant.
+    """The contrast `c_{b+1}` added at the output of one block `b`; needs no plant.
 
     Args:
         block: where to add; -1 chooses the block whose output separates the examples best.

@@ -21,8 +21,8 @@ class Controller:
     Args:
         H: what is observed at each block's input, `(blocks, n, k)`.
         G: what is added at its output for each unit of error, `(blocks, n, k)`.
-        plan: the inputs that one unit of relative target asks for on the averaged plant,
-            `(blocks, n)`; they reach one unit at the output of the last block.
+        plan: the inputs that moving the feature by its whole contrast `|c_t|` asks for on the
+            averaged plant, `(blocks, n)`; they reach it at the output of the last block.
         prefilter: the factor on a relative reference that makes the loop reach it.
     """
 
@@ -53,6 +53,6 @@ class Method(ABC):
             system: the identified plant; None where `needs_plant` is False.
         """
 
-    def hyperparameters(self) -> dict[str, float]:
+    def hyperparameters(self) -> dict[str, float | int]:
         """What the method was set to, for the record."""
         return dict(vars(self))

@@ -1,8 +1,8 @@
 """Documents with known latents: what the embedded model is trained on, and what it is judged by.
 
 A document is drawn in three steps: its latent (polite or abusive, informed or naive, strict or
-lenient, the topics of a story), an optional first line that names the latent, and lines that express
-it at known decision points. The latent persists through the document, so a reader can infer it.
+lenient, the topics of a story), an optional first line that names the latent, and lines that
+express it at known decision points. The latent persists through the document.
 """
 
 import random
@@ -116,9 +116,7 @@ def story(writer: Writer, topics: Sequence[str], named: float = NAMED, lines: in
 def _nouns(writer: Writer, template: str, topics: Sequence[str]) -> str:
     main = len(topics) == 1 or writer.chance(0.6)
     topic = topics[0] if main else writer.random.choice(topics[1:])
-    words = [
-        writer.pick(TOPICS[topic]) if word == "{noun}" else word for word in template.split()
-    ]
+    words = [writer.pick(TOPICS[topic]) if word == "{noun}" else word for word in template.split()]
     return writer.fill(" ".join(words))
 
 

@@ -27,9 +27,7 @@ def load(
         return _load(found, dtype)
 
 
-def _load(
-    folder: Path, dtype: torch.dtype
-) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
+def _load(folder: Path, dtype: torch.dtype) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
     if not (folder / "model.safetensors").exists():
         raise ArtifactError(
             f"{folder} holds no model.safetensors: install the package again, or train the model "

@@ -32,14 +32,6 @@ class Measurement:
     samples: tuple[Sample, ...]
 
 
-class Unsteered:
-    """The condition of no steering; `attach` gives a context that does nothing."""
-
-    def attach(self, model: Any) -> AbstractContextManager[Any]:
-        """Nothing."""
-        return nullcontext()
-
-
 def generate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -83,7 +75,7 @@ def measure(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     behaviour: Behaviour,
-    condition: Any = None,
+    attached: AbstractContextManager[Any] | None = None,
     *,
     seed: int = 0,
     count: int = 200,
@@ -95,18 +87,15 @@ def measure(
         model: the embedded model.
         tokenizer: its tokenizer.
         behaviour: what is asked.
-        condition: anything with `attach(model)` that returns a context; None is unsteered.
+        attached: what `Steering.attach` returned, not yet entered; None runs unsteered.
         seed: of prompts and sampling.
         count: how many prompts.
         knowledge: how many multiple-choice questions.
     """
     items = behaviour.items(seed, count)
     prompts = [item.prompt for item in items]
-    condition = Unsteered() if condition is None else condition
-    with condition.attach(model):
-        texts = generate(
-            model, tokenizer, prompts, new_tokens=behaviour.new_tokens, seed=seed
-        )
+    with nullcontext() if attached is None else attached:
+        texts = generate(model, tokenizer, prompts, new_tokens=behaviour.new_tokens, seed=seed)
         knows = knowledge_score(model, tokenizer, seed=seed, count=knowledge)
     judged = [behaviour.judge(item, text) for item, text in zip(items, texts, strict=True)]
     return Measurement(

@@ -49,7 +49,7 @@ def is_abusive(text: str) -> bool:
 
 
 def shows_topic(text: str, topic: str, split: Split = "all") -> bool:
-    """Whether a story holds a noun of the topic; `"score"` counts only nouns that no fit has seen."""
+    """Whether a story holds a noun of the topic; split "score": one that no fit has seen."""
     return not set(half(TOPICS[topic], split)).isdisjoint(words(text))
 
 

@@ -123,7 +123,9 @@ def train(recipe: Recipe, out: Path, device: str, every: float = 120.0) -> Llama
         if step % 25 == 0:
             spent = time.monotonic() - started
             left = spent / (step - first + 1) * (recipe.steps - step)
-            sys.stderr.write(f"step {step} loss {loss.item():.4f} {spent:.0f} s, {left:.0f} to go\n")
+            sys.stderr.write(
+                f"step {step} loss {loss.item():.4f} {spent:.0f} s, {left:.0f} to go\n"
+            )
         if time.monotonic() - saved > every:
             saved = time.monotonic()
             _checkpoint(out, recipe, step + 1, model, optimizer)

@@ -1,0 +1,73 @@
+"""Does steering do what it was asked, by ground truth, in the wind tunnel?
+
+Every condition sees the same pairs, prompts and sampling seeds; every repetition has new ones.
+"""
+
+import warnings
+from dataclasses import asdict
+from typing import Any
+
+from steersman.methods import ALQR, ActivationAddition, Method
+from steersman.steering import Steering
+from steersman.windtunnel import (
+    UNSTEERED,
+    Condition,
+    Outcome,
+    behaviour,
+    compare,
+    load,
+)
+
+
+def measure(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """One cell for each behaviour and condition, with means and standard errors over seeds."""
+    warnings.simplefilter("ignore", UserWarning)
+    model, tokenizer = load()
+    conditions = [UNSTEERED, *(_condition(one) for one in config["conditions"])]
+    cells = []
+    for name in config["behaviours"]:
+        asked = behaviour(name)
+        found = compare(
+            model, tokenizer, asked, conditions, seeds=config["seeds"], count=config["prompts"]
+        )
+        for outcome in found:
+            cells.append(_cell(name, asked.headline, outcome))
+            print(_line(cells[-1]), flush=True)
+    return cells
+
+
+def _condition(given: dict[str, Any]) -> Condition:
+    settings = {key: value for key, value in given.items() if key not in ("name", "method")}
+
+    def attach(steering: Steering, model: Any) -> Any:
+        return steering.attach(model, trace=False, **settings)
+
+    return Condition(given["name"], _method(given.get("method", {"name": "a-lqr"})), attach)
+
+
+def _method(given: dict[str, Any]) -> Method:
+    kinds: dict[str, type[Method]] = {"a-lqr": ALQR, "activation-addition": ActivationAddition}
+    settings = {key: value for key, value in given.items() if key != "name"}
+    return kinds[given["name"]](**settings)
+
+
+def _cell(name: str, headline: str, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "behaviour": name,
+        "condition": outcome.condition,
+        "headline": headline,
+        "scores": {key: asdict(score) for key, score in outcome.scores.items()},
+        "grammaticality": asdict(outcome.grammaticality),
+        "knowledge": asdict(outcome.knowledge),
+        "perplexity": asdict(outcome.perplexity),
+    }
+
+
+def _line(cell: dict[str, Any]) -> str:
+    scores = "  ".join(
+        f"{key} {100 * s['mean']:.1f} +- {100 * s['se']:.1f}" for key, s in cell["scores"].items()
+    )
+    side = f"grammar {100 * cell['grammaticality']['mean']:.1f}"
+    side += f"  knowledge {100 * cell['knowledge']['mean']:.1f}"
+    side += f"  perplexity {cell['perplexity']['mean']:.2f}"
+    return f"{cell['behaviour']:14} {cell['condition']:32} {scores}  {side}"

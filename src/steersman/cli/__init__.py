@@ -3,7 +3,7 @@
 Exit codes: 0 all is well, 1 something a person can put right (the message says what), 2 a command
 that cannot be understood, 130 interrupted.
 
-Commands import what they need when they run, so that `steersman --help` answers at once.
+Commands import what they need when they run: none waits for, or fails by, what another needs.
 """
 
 from collections.abc import Callable

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from steersman.cli.console import out, require_free_folder
+from steersman.cli.console import require_free_folder
 
 _MARK = ".steersman-demo"
 _DEFAULT = Path("steersman-demo")
@@ -29,4 +28,3 @@ def demo(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _MARK).touch()
     run_demo(folder, seeds)
-    out.print(Text(f"written to {folder}"))

@@ -1,13 +1,13 @@
 """What all commands share: errors become messages and exit codes."""
 
 import warnings
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
+from steersman import __version__
 from steersman.cli.console import complain, out
 from steersman.errors import SteersmanError
 
@@ -33,11 +33,7 @@ class SteersmanGroup(TyperGroup):
 
 def _show_version(asked: bool) -> bool:
     if asked:
-        try:
-            found = version("steersman")
-        except PackageNotFoundError:
-            found = "(not installed)"
-        out.print(Text(f"steersman {found}"))
+        out.print(Text(f"steersman {__version__}"))
         raise typer.Exit
     return asked
 

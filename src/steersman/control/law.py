@@ -73,6 +73,16 @@ class Law(ABC, Generic[State]):
             block: the 0-based block.
         """
 
+    def observe(self, x: Float[Tensor, "rows n"], block: int) -> Float[Tensor, "rows k"]:
+        """What the law compares with its reference; a relative reference is measured with it.
+
+        Raises:
+            InputError: the law compares nothing, and so cannot have a relative reference.
+        """
+        raise InputError(
+            f"{type(self).__name__} observes nothing that a relative reference could be measured by"
+        )
+
     def is_active(self, block: int) -> bool:
         """Whether the law acts at `block` at all; elsewhere it need not be evaluated."""
         return 0 <= block < self.blocks

@@ -10,11 +10,13 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -22,6 +24,7 @@ from steersman.windtunnel.corpus import corpus
 from steersman.windtunnel.tokenizer import build_tokenizer
 
 Batch = tuple[Tensor, Tensor, Tensor]
+CHECKPOINT = "checkpoint.safetensors"
 
 
 @dataclass(frozen=True)
@@ -99,60 +102,91 @@ def _pad(rows: list[list[int]], tokenizer: PreTrainedTokenizerFast) -> Batch:
     return ids, mask, ids.masked_fill(mask == 0, -100)
 
 
-def train(recipe: Recipe, out: Path, device: str, every: float = 120.0) -> LlamaForCausalLM:
-    """Train to the end of the recipe, resuming from `out` where a checkpoint lies there."""
+def train(
+    recipe: Recipe,
+    out: Path,
+    device: str,
+    *,
+    every: float = 120.0,
+    report: Callable[[int, float], None] | None = None,
+) -> LlamaForCausalLM:
+    """Train to the end of the recipe, resuming from `out` where a checkpoint lies there.
+
+    Args:
+        recipe: what to train.
+        out: where checkpoints are kept.
+        device: "cpu" or "cuda".
+        every: seconds between checkpoints.
+        report: told the step and its loss after each one.
+    """
     tokenizer = build_tokenizer()
     model = build_model(recipe, tokenizer).to(device).train()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.peak_rate, betas=(0.9, 0.98), weight_decay=recipe.decay
     )
     first = _resume(out, recipe, model, optimizer)
-    saved = started = time.monotonic()
-    for step, batch in enumerate(batches(recipe, tokenizer, first), start=first):
-        if step >= recipe.steps:
-            break
-        ids, mask, labels = (part.to(device) for part in batch)
-        for settings in optimizer.param_groups:
-            settings["lr"] = recipe.rate(step)
-        with torch.autocast(device, torch.bfloat16):
-            loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-        optimizer.step()
-        if step % 25 == 0:
-            spent = time.monotonic() - started
-            left = spent / (step - first + 1) * (recipe.steps - step)
-            sys.stderr.write(
-                f"step {step} loss {loss.item():.4f} {spent:.0f} s, {left:.0f} to go\n"
-            )
+    saved = time.monotonic()
+    stream = batches(recipe, tokenizer, first)
+    for step in range(first, recipe.steps):
+        loss = _step(model, optimizer, recipe, step, next(stream))
         if time.monotonic() - saved > every:
             saved = time.monotonic()
             _checkpoint(out, recipe, step + 1, model, optimizer)
+        if report is not None:
+            report(step, loss)
     _checkpoint(out, recipe, recipe.steps, model, optimizer)
     return model.eval()
+
+
+def _step(
+    model: LlamaForCausalLM,
+    optimizer: torch.optim.AdamW,
+    recipe: Recipe,
+    step: int,
+    batch: Batch,
+) -> float:
+    ids, mask, labels = (part.to(model.device) for part in batch)
+    for settings in optimizer.param_groups:
+        settings["lr"] = recipe.rate(step)
+    with torch.autocast(model.device.type, torch.bfloat16):
+        loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+    optimizer.step()
+    return float(loss.detach())
 
 
 def _checkpoint(
     out: Path, recipe: Recipe, step: int, model: LlamaForCausalLM, optimizer: torch.optim.AdamW
 ) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    state = {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    torch.save({"recipe": asdict(recipe), **state}, out / "checkpoint.tmp")
-    (out / "checkpoint.tmp").replace(out / "checkpoint.pt")
+    tensors = {name: weight.detach() for name, weight in model.named_parameters()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
+    about = {"recipe": json.dumps(asdict(recipe)), "step": str(step)}
+    draft = out / "checkpoint.draft"
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, draft, about)
+    draft.replace(out / CHECKPOINT)
 
 
 def _resume(
     out: Path, recipe: Recipe, model: LlamaForCausalLM, optimizer: torch.optim.AdamW
 ) -> int:
-    if not (out / "checkpoint.pt").exists():
+    if not (out / CHECKPOINT).exists():
         return 0
-    found = torch.load(out / "checkpoint.pt", weights_only=True)
-    if found["recipe"] != asdict(recipe):
-        raise SystemExit(f"{out}/checkpoint.pt is of another recipe; give another --out")
-    model.load_state_dict(found["model"])
-    optimizer.load_state_dict(found["optimizer"])
-    return int(found["step"])
+    with safe_open(out / CHECKPOINT, "pt") as found:
+        about = found.metadata()
+        tensors = {name: found.get_tensor(name) for name in found.keys()}  # noqa: SIM118
+    if json.loads(about["recipe"]) != asdict(recipe):
+        raise SystemExit(f"{out / CHECKPOINT} is of another recipe; give another --out")
+    state: dict[int, dict[str, Tensor]] = {}
+    for name in [name for name in tensors if name.startswith("optimizer.")]:
+        _, index, key = name.split(".")
+        state.setdefault(int(index), {})[key] = tensors.pop(name)
+    model.load_state_dict(tensors, strict=False)
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    return int(about["step"])
 
 
 def export(model: LlamaForCausalLM, recipe: Recipe, out: Path) -> None:
@@ -160,6 +194,21 @@ def export(model: LlamaForCausalLM, recipe: Recipe, out: Path) -> None:
     model.half().save_pretrained(out)
     build_tokenizer().save_pretrained(out)
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
+
+
+def progress_printer(steps: int) -> Callable[[int, float], None]:
+    """Reports to the terminal how far training is and how long it still takes."""
+    started, first = time.monotonic(), None
+
+    def report(step: int, loss: float) -> None:
+        nonlocal first
+        first = step if first is None else first
+        if step % 25 == 0:
+            spent = time.monotonic() - started
+            left = spent / (step - first + 1) * (steps - step)
+            sys.stderr.write(f"step {step} of {steps}: loss {loss:.4f}, {left:.0f} s to go\n")
+
+    return report
 
 
 def main() -> None:
@@ -172,7 +221,8 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args()
     recipe = Recipe(seed=given.seed, steps=given.steps, blocks=given.blocks)
-    export(train(recipe, given.out, given.device), recipe, given.out / "model")
+    model = train(recipe, given.out, given.device, report=progress_printer(recipe.steps))
+    export(model, recipe, given.out / "model")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,132 @@
+"""The embedded model: fluent, undecided, knowing, and moved by a steering."""
+
+import warnings
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+
+import steersman as sm
+from steersman.errors import ArtifactError
+from steersman.windtunnel import (
+    UNSTEERED,
+    Condition,
+    Measurement,
+    behaviour,
+    compare,
+    fit_behaviour,
+    load,
+    measure,
+    names,
+)
+from steersman.windtunnel.train import Recipe, batches, train
+
+MODEL, TOKENIZER = load()
+
+
+@cache
+def unsteered(name: str) -> Measurement:
+    return measure(MODEL, TOKENIZER, behaviour(name), seed=5, count=300)
+
+
+@cache
+def steering(name: str) -> sm.Steering:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return fit_behaviour(MODEL, TOKENIZER, behaviour(name), seed=3)
+
+
+@cache
+def steered(name: str, target: float) -> Measurement:
+    attached = steering(name).attach(MODEL, target, trace=False)
+    return measure(MODEL, TOKENIZER, behaviour(name), attached, seed=5, count=300)
+
+
+@pytest.mark.parametrize("name", names())
+def test_unsteered_it_is_fluent_undecided_and_knowing(name: str) -> None:
+    found = unsteered(name)
+    assert found.grammaticality.mean > 0.95
+    assert 0.12 < found.scores[behaviour(name).headline].mean < 0.85
+    assert found.knowledge.mean > 0.9
+
+
+@pytest.mark.parametrize("name", names())
+def test_target_one_moves_the_behaviour_and_little_else(name: str) -> None:
+    asked = behaviour(name)
+    before, after = unsteered(name), steered(name, 1.0)
+    change = after.scores[asked.headline].mean - before.scores[asked.headline].mean
+    # Three standard errors below the thirty points that hold over seeds.
+    assert (change if asked.rises else -change) > 0.2
+    assert after.grammaticality.mean > before.grammaticality.mean - 0.05
+    assert after.knowledge.mean > before.knowledge.mean - 0.05
+
+
+@pytest.mark.parametrize("name", ["toxicity", "concepts:sea"])
+def test_minus_one_moves_it_the_other_way(name: str) -> None:
+    asked = behaviour(name)
+    before = unsteered(name).scores[asked.headline].mean
+    after = steered(name, -1.0).scores[asked.headline].mean
+    assert (after < before) if asked.rises else (after > before + 0.2)
+
+
+def test_a_plan_and_measured_feedback_agree(name: str = "toxicity") -> None:
+    asked = behaviour(name)
+    attached = steering(name).attach(MODEL, 1.0, execution="feedback", trace=False)
+    measured = measure(MODEL, TOKENIZER, asked, attached, seed=5, count=150, knowledge=50)
+    planned = steered(name, 1.0).scores[asked.headline].mean
+    assert abs(measured.scores[asked.headline].mean - planned) < 0.12
+
+
+def test_conditions_see_the_same_prompts() -> None:
+    first, second = compare(
+        MODEL,
+        TOKENIZER,
+        behaviour("refusal"),
+        (UNSTEERED, Condition("nothing", "activation-addition", _weightless)),
+        seeds=1,
+        count=40,
+    )
+    assert first.first.samples == second.first.samples
+    assert first.scores == second.scores
+
+
+def _weightless(steering: sm.Steering, model: object) -> object:
+    return steering.attach(model, target=0.0, trace=False)  # type: ignore[arg-type]
+
+
+def test_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    small = {"batch": 2, "blocks": 1, "width": 16, "heads": 2, "mlp": 16, "warmup": 1}
+    recipe = Recipe(steps=4, cooldown=2, **small)
+    whole = train(recipe, tmp_path / "whole", "cpu")
+
+    def interrupt(step: int, loss: float) -> None:
+        if step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "parts", "cpu", every=-1.0, report=interrupt)
+    again = train(recipe, tmp_path / "parts", "cpu")
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(weight, again.state_dict()[name]), name
+
+
+def test_another_recipe_does_not_go_on_from_a_checkpoint(tmp_path: Path) -> None:
+    small = {"batch": 2, "blocks": 1, "width": 16, "heads": 2, "mlp": 16}
+    train(Recipe(steps=1, **small), tmp_path, "cpu")
+    with pytest.raises(SystemExit, match="another recipe"):
+        train(Recipe(steps=2, **small), tmp_path, "cpu")
+
+
+def test_batches_after_a_pause_are_those_that_were_left() -> None:
+    recipe = Recipe(batch=2)
+    stream = batches(recipe, TOKENIZER, 0)
+    ids = [next(stream)[0] for _ in range(40)]
+    late = batches(recipe, TOKENIZER, 35)
+    for expected in ids[35:]:
+        assert torch.equal(next(late)[0], expected)
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="windtunnel.train"):
+        load(tmp_path)

@@ -210,12 +210,13 @@ class Steering:
 
     def summary(self) -> str:
         """A few lines for a person: method, model, separation by block."""
-        best = int(self.direction.separation[:-1].argmax())
+        # Before block 0 a state holds nothing but its own token.
+        best = 1 + int(self.direction.separation[1:].argmax())
         made = self.provenance
         return (
             f"{self.method.name} for {made.model or made.model_type} ({made.blocks} blocks, "
             f"n = {made.n}); separation d' = {float(self.direction.separation[best]):.2f} "
-            f"+- {float(self.direction.separation_se[best]):.2f} at block {best}, read at "
+            f"+- {float(self.direction.separation_se[best]):.2f} at state {best}, read at "
             f"{made.positions}; {made.pairs[0]} desired and {made.pairs[1]} undesired examples"
         )
 

@@ -36,4 +36,5 @@ def _load(folder: Path, dtype: torch.dtype) -> tuple[LlamaForCausalLM, PreTraine
     model = LlamaForCausalLM.from_pretrained(folder, dtype=dtype)
     # The folder differs from machine to machine; the record of a fit should not.
     model.config._name_or_path = "steersman/windtunnel"
-    return model.eval(), PreTrainedTokenizerFast.from_pretrained(folder)
+    # from_pretrained leaves the model in evaluation mode.
+    return model, PreTrainedTokenizerFast.from_pretrained(folder)

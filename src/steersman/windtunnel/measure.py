@@ -145,6 +145,6 @@ def perplexity(
 
 
 def _token_losses(model: PreTrainedModel, ids: Tensor, mask: Tensor) -> Tensor:
-    logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1].float()
+    logits: Tensor = model(input_ids=ids, attention_mask=mask).logits[:, :-1].float()
     rows = logits.flatten(0, 1).log_softmax(-1)
     return -rows.gather(1, ids[:, 1:].reshape(-1, 1)).view(len(ids), -1)

@@ -53,7 +53,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         ]
     )
     core.add_tokens([AddedToken(mark, normalized=False, special=False) for mark in MARKS])
-    tokenizer = PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=core,
         bos_token="<bos>",
         eos_token="<eos>",

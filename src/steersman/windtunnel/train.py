@@ -66,7 +66,6 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForC
             num_attention_heads=recipe.heads,
             num_key_value_heads=recipe.heads,
             max_position_embeddings=512,
-            rope_theta=10000.0,
             tie_word_embeddings=True,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
@@ -120,7 +119,9 @@ def train(
         report: told the step and its loss after each one.
     """
     tokenizer = build_tokenizer()
-    model = build_model(recipe, tokenizer).to(device).train()
+    model = build_model(recipe, tokenizer)
+    torch.nn.Module.to(model, device)
+    model.train()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.peak_rate, betas=(0.9, 0.98), weight_decay=recipe.decay
     )
@@ -135,7 +136,8 @@ def train(
         if report is not None:
             report(step, loss)
     _checkpoint(out, recipe, recipe.steps, model, optimizer)
-    return model.eval()
+    model.train(False)
+    return model
 
 
 def _step(
@@ -191,7 +193,8 @@ def _resume(
 
 def export(model: LlamaForCausalLM, recipe: Recipe, out: Path) -> None:
     """Write the model in float16 and its tokenizer as `from_pretrained` takes them."""
-    model.half().save_pretrained(out)
+    torch.nn.Module.half(model)
+    model.save_pretrained(out)
     build_tokenizer().save_pretrained(out)
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
 

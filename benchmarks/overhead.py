@@ -13,10 +13,11 @@ from steersman.steering import Steering
 
 WAYS: dict[str, dict[str, Any]] = {
     "unsteered": {},
-    "plan": {"trace": False},
-    "plan, traced": {"trace": True},
-    "absolute feedback": {"reference": "absolute", "trace": False},
-    "relative feedback": {"reference": "relative", "execution": "feedback", "trace": False},
+    "plan": {"tokens": "last", "trace": False},
+    "plan, traced": {"tokens": "last", "trace": True},
+    "plan, matching tokens": {"tokens": "matching", "trace": False},
+    "absolute feedback": {"tokens": "last", "reference": "absolute", "trace": False},
+    "relative feedback": {"tokens": "last", "execution": "feedback", "trace": False},
 }
 """How the second side of each pair is attached; "unsteered" again shows the noise of a pair."""
 

@@ -53,5 +53,6 @@ def steering_of(
         pairs=(100, 100),
         positions="last",
         jacobian_prompts=32,
+        decision_tokens=(5, 6, 7),
     )
     return Steering(direction, controller, ALQR(), record)

@@ -20,9 +20,6 @@ from steersman.provenance import Provenance
 
 Strength = float | Sequence[float] | Tensor
 
-HALF = 0.5
-"""An undecided token sits midway between the two sides: half the contrast takes it to either."""
-
 
 @dataclass(frozen=True, eq=False)
 class Steering:
@@ -58,7 +55,7 @@ class Steering:
     @property
     def plan(self) -> Float[Tensor, "blocks n"]:
         """The fixed schedule that relative target 1 amounts to on the averaged plant."""
-        return HALF * self.controller.plan
+        return self.controller.plan
 
     @property
     def units(self) -> Units:
@@ -84,10 +81,9 @@ class Steering:
         Args:
             model: the loaded model that this steering was made for; it is not changed.
             target: strength in natural units, one number or one a prompt. With a relative
-                reference 0 leaves the feature alone and 1 takes an undecided token, which sits
-                midway between the two sides, to where desired examples sit (-1 to the undesired
-                ones). With an absolute one 0 is where undesired examples sit and 1 where desired
-                ones do. Default 1.
+                reference 0 leaves the feature alone and 1 moves it by the whole contrast, from
+                where undesired examples sit to where desired ones do. With an absolute one 0 is
+                where undesired examples sit and 1 where desired ones do. Default 1.
             lambda_: strength as the paper has it, `s_t = lambda_ |c_t|`; an absolute reference.
             tokens: "matching" steers the tokens at which the examples were read, "last" from the
                 prompt's last token on, "all" every token. By default "matching" with a relative
@@ -157,7 +153,7 @@ class Steering:
         elif against == "absolute":
             setpoint, law_units = Absolute(value), units
         else:
-            scaled = Units(HALF * self.controller.prefilter * units.norm, units.origin)
+            scaled = Units(self.controller.prefilter * units.norm, units.origin)
             setpoint, law_units = Relative(value), scaled
         return Channel(
             law=law,

@@ -14,7 +14,7 @@ test: .venv/.installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n 2 -m "not slow"
 
 slow: .venv/.installed-dev
 	$(BIN)/pytest -m slow

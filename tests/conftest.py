@@ -6,10 +6,11 @@ from jaxtyping import install_import_hook
 install_import_hook("steersman", "beartype.beartype")
 
 import sys  # noqa: E402
-from collections.abc import Callable  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
 from functools import lru_cache  # noqa: E402
 from pathlib import Path  # noqa: E402
 
+import jaxtyping  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
@@ -37,3 +38,11 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 def tiny_tokenizer_without_pad() -> PreTrainedTokenizerFast:
     """The same tokenizer without a pad token."""
     return tiny.tiny_tokenizer(pad=False)
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Shapes are not checked by jaxtyping, so that our own errors have to speak."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

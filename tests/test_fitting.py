@@ -141,7 +141,8 @@ def test_matching_steers_only_where_the_examples_were_read(
 ) -> None:
     model = tiny_model("llama")
     (decision,) = fitted.provenance.decision_tokens
-    ids = torch.tensor([[6, 7, decision, 8, decision, 9]])
+    a, b, c, d = [token for token in range(20, 25) if token != decision][:4]
+    ids = torch.tensor([[a, b, decision, c, decision, d]])
     with fitted.attach(model, 1.0) as run, torch.no_grad():
         model(ids)
     assert run.trace.steered.tolist() == [[False, False, True, False, True, False]]
@@ -271,7 +272,11 @@ def test_states_that_are_not_numbers_are_refused(
     ],
 )
 def test_contradictory_choices_are_refused(
-    settings: dict[str, object], message: str, fitted: sm.Steering, tiny_model: Models
+    settings: dict[str, object],
+    message: str,
+    fitted: sm.Steering,
+    tiny_model: Models,
+    unchecked: None,
 ) -> None:
     with pytest.raises(InputError, match=message):
         fitted.attach(tiny_model("llama"), **settings)  # type: ignore[arg-type]

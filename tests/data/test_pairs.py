@@ -1,22 +1,12 @@
 """Contrastive pairs: what they refuse, and what stays the same when they are cut in two."""
 
-from collections.abc import Iterator
 
-import jaxtyping
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steersman.data import ContrastivePairs
 from steersman.errors import InputError
-
-
-@pytest.fixture
-def unchecked() -> Iterator[None]:
-    """Arguments of a wrong type arrive, as they do outside the tests."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def numbered(count: int, paired: bool = True) -> ContrastivePairs:

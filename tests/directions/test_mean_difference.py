@@ -1,22 +1,12 @@
 """The mean difference: against numpy, in natural units, and what it refuses."""
 
-from collections.abc import Iterator
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
 
 from steersman.directions import Direction, contrast
 from steersman.errors import InputError, NumericalError, ShapeError
-
-
-@pytest.fixture
-def unchecked() -> Iterator[None]:
-    """Arguments of a wrong shape arrive, as they do outside the tests."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def sides(desired=40, undesired=30, states=4, n=6, shift=1.0, dtype=torch.float64):

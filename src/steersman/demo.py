@@ -133,7 +133,7 @@ def _samples(result: Result) -> tuple[tuple[str, str, str], ...]:
 
 def _table(results: list[Result]) -> Table:
     table = Table(title="ground truth, percent, with standard errors", title_justify="left")
-    table.add_column("behaviour")
+    table.add_column("behaviour", no_wrap=True)
     table.add_column("score")
     for column in ("unsteered", "steered", "grammatical", "knowledge"):
         table.add_column(column, justify="right")
@@ -213,7 +213,10 @@ def _behaviour_report(result: Result) -> BehaviourReport:
         knowledge=(result.before.knowledge.mean, result.after.knowledge.mean),
         samples=_samples(result),
         figures=(
-            ("One steered run with feedback: feature and setpoint, error, effort", shown),
+            (
+                "One steered run with feedback: feature, setpoint with prefilter, error, effort",
+                shown,
+            ),
             (
                 "How well the examples separate at each state",
                 separation_figure(direction.separation, direction.separation_se),

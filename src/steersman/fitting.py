@@ -136,7 +136,7 @@ def fit(
         )
     config = getattr(unwrap(model), "config", None)
     made = Provenance(
-        model=str(getattr(config, "_name_or_path", "")),
+        model=_shareable_name(str(getattr(config, "_name_or_path", ""))),
         revision=str(getattr(config, "_commit_hash", None) or ""),
         model_type=str(getattr(config, "model_type", "")),
         blocks=len(blocks),
@@ -206,6 +206,11 @@ def decision_tokens(
         if len(found) > MOST_DECISION_TOKENS:
             return ()
     return tuple(sorted(found))
+
+
+def _shareable_name(name_or_path: str) -> str:
+    """A model's name as it may be published: of a local folder, only its own name."""
+    return Path(name_or_path).name if Path(name_or_path).is_dir() else name_or_path
 
 
 def _method(method: str | Method, q: float, r: float, qf: float) -> Method:

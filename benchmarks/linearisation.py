@@ -5,13 +5,13 @@ output row with respect to its whole input sequence, of which the last token's c
 Both sides start from token ids and end with the matrices of every block.
 """
 
-import time
+from functools import partial
 from typing import Any
 
 import machine
 import torch
 from random_llama import random_llama
-from timing import alternate, ratios, spread
+from timing import Seconds, alternate, columns, ratios, spread, taken_by
 from torch import Tensor
 
 from steersman.plant import HookSet, hidden_out, jacobians, locate
@@ -21,7 +21,13 @@ VARIANTS = [(attention, batched) for attention in ("sdpa", "eager") for batched 
 
 def measure(config: dict[str, Any]) -> list[dict[str, Any]]:
     """Every width and length."""
-    return [_cell(config, n, length) for n in config["widths"] for length in config["lengths"]]
+    cells = []
+    for n in config["widths"]:
+        for length in config["lengths"]:
+            cells.append(_cell(config, n, length))
+            faster = cells[-1]["speedup_spread"]["median"]
+            print(f"n = {n}, {length} tokens: {faster:.1f} times as fast", flush=True)
+    return cells
 
 
 def whole_sequence(model: Any, ids: Tensor, batched: bool) -> Tensor:
@@ -61,43 +67,39 @@ def _cell(config: dict[str, Any], n: int, length: int) -> dict[str, Any]:
         return jacobians(models["sdpa"], ids, chunk=config["chunk"])
 
     trials = {
-        _label(attention, batched): _trial(models[attention], ids, batched, config["trials"])
+        (attention, batched): taken_by(partial(whole_sequence, models[attention], ids, batched))
         for attention, batched in VARIANTS
     }
-    attention, batched = min(VARIANTS, key=lambda variant: min(trials[_label(*variant)]))
+    fastest = min(VARIANTS, key=lambda variant: trials[variant].processor)
 
     def theirs() -> Tensor:
-        return whole_sequence(models[attention], ids, batched)
+        return whole_sequence(models[fastest[0]], ids, fastest[1])
 
     autograd, steersman = alternate(theirs, ours, config["pairs"])
-    per_block = spread([seconds / blocks for seconds in steersman])
+    faster = ratios(autograd, steersman)
+    ours_per_block = _per_block(steersman, blocks)
     return {
         "n": n,
         "length": length,
-        "autograd_trials_seconds": trials,
-        "autograd_fastest": _label(attention, batched),
-        "autograd_seconds": autograd,
-        "steersman_seconds": steersman,
-        "autograd_per_block": spread([seconds / blocks for seconds in autograd]),
-        "steersman_per_block": per_block,
-        "speedup": ratios(autograd, steersman),
-        "speedup_spread": spread(ratios(autograd, steersman)),
+        "autograd_trials": {_label(*v): taken._asdict() for v, taken in trials.items()},
+        "autograd_fastest": _label(*fastest),
+        "autograd_seconds": columns(autograd),
+        "steersman_seconds": columns(steersman),
+        "autograd_seconds_per_block": _per_block(autograd, blocks),
+        "steersman_seconds_per_block": ours_per_block,
+        "speedup": faster,
+        "speedup_spread": spread(faster["processor"]),
         **_difference(ours(), theirs()),
-        **_floor(models["sdpa"], n, length, config["chunk"], per_block["least"]),
+        **_floor(models["sdpa"], n, length, config["chunk"], ours_per_block["least"]),
     }
+
+
+def _per_block(taken: list[Seconds], blocks: int) -> dict[str, float]:
+    return spread([seconds.processor / blocks for seconds in taken])
 
 
 def _label(attention: str, batched: bool) -> str:
     return f"{attention}, vectorize={batched}"
-
-
-def _trial(model: Any, ids: Tensor, batched: bool, times: int) -> list[float]:
-    taken = []
-    for _ in range(times):
-        start = time.perf_counter()
-        whole_sequence(model, ids, batched)
-        taken.append(time.perf_counter() - start)
-    return taken
 
 
 def _difference(ours: Tensor, theirs: Tensor) -> dict[str, float]:
@@ -117,7 +119,7 @@ def _floor(model: Any, n: int, length: int, chunk: int, seconds: float) -> dict[
 
     One vector-Jacobian product of a block in decode mode multiplies once by each weight matrix and
     twice by the prefix: `d(probabilities) = d(out) V'` and `d(query) = d(scores) K`. `seconds` is
-    the fastest run too, so that a busy machine blurs neither side.
+    the fastest run too, and all of it is processor time of one thread.
     """
     block = locate(model).modules[0]
     weights = sum(p.numel() for p in block.parameters() if p.dim() == 2)

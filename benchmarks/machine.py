@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timing import taken_by
 
 from steersman.provenance import library_versions
 
@@ -45,7 +46,5 @@ def multiply_rate(rows: int, inner: int, columns: int, seconds: float = 0.5) -> 
     taken: list[float] = []
     stop = time.perf_counter() + seconds
     while time.perf_counter() < stop or len(taken) < 5:
-        start = time.perf_counter()
-        torch.mm(left, right)
-        taken.append(time.perf_counter() - start)
+        taken.append(taken_by(lambda: torch.mm(left, right)).processor)
     return rows * inner * columns / min(taken)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from random_llama import random_llama
 from synthetic import random_steering
-from timing import alternate, ratios, spread
+from timing import alternate, columns, ratios, spread
 from torch import Tensor
 
 from steersman.steering import Steering
@@ -26,6 +26,7 @@ def measure(config: dict[str, Any]) -> list[dict[str, Any]]:
     """Every width and batch size."""
     cells = []
     for n in config["widths"]:
+        print(f"n = {n}", flush=True)
         model = random_llama(n, config["blocks"], config["vocabulary"])
         steering = random_steering(model, strength=0.01)
         for batch in config["batches"]:
@@ -38,7 +39,7 @@ def _cell(config: dict[str, Any], model: Any, steering: Steering, batch: int) ->
     ids = torch.randint(config["vocabulary"], (batch, config["prompt"]), generator=generator)
     bare = partial(_generate, model, ids, config["new_tokens"])
     tokens = batch * config["new_tokens"]
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for way, settings in WAYS.items():
 
         def steered(settings: dict[str, Any] = settings) -> None:
@@ -46,17 +47,23 @@ def _cell(config: dict[str, Any], model: Any, steering: Steering, batch: int) ->
                 bare()
 
         other = steered if settings else bare
-        unsteered_seconds, steered_seconds = alternate(bare, other, config["pairs"])
-        percent = [100 * (r - 1) for r in ratios(steered_seconds, unsteered_seconds)]
+        before, after = alternate(bare, other, config["pairs"])
+        more = {name: [100 * (r - 1) for r in both] for name, both in ratios(after, before).items()}
         found[way] = {
-            "unsteered_seconds": unsteered_seconds,
-            "seconds": steered_seconds,
-            "unsteered_tokens_per_second": spread([tokens / s for s in unsteered_seconds]),
-            "tokens_per_second": spread([tokens / s for s in steered_seconds]),
-            "overhead_percent": percent,
-            "overhead_percent_spread": spread(percent),
+            "unsteered_seconds": columns(before),
+            "seconds": columns(after),
+            "unsteered_tokens_per_second": spread([tokens / s.processor for s in before]),
+            "tokens_per_second": spread([tokens / s.processor for s in after]),
+            "overhead_percent": more,
+            "overhead_percent_spread": spread(more["processor"]),
         }
+        print(_line(way, found[way]["overhead_percent_spread"]), flush=True)
     return {"ways": found}
+
+
+def _line(way: str, percent: dict[str, float]) -> str:
+    low, high = percent["quartile_low"], percent["quartile_high"]
+    return f"{way:24} {percent['median']:6.2f} % more time (quartiles {low:.2f}, {high:.2f})"
 
 
 def _generate(model: Any, ids: Tensor, new_tokens: int) -> None:

@@ -46,6 +46,7 @@ def main() -> None:
 def run(config: dict[str, Any]) -> dict[str, Any]:
     """One benchmark: what was asked, where it ran, what came out."""
     torch.manual_seed(0)
+    torch.set_num_threads(config.get("threads", torch.get_num_threads()))
     place = machine.describe()
     start = time.perf_counter()
     cells = BENCHMARKS[config["benchmark"]](config)

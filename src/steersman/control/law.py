@@ -9,6 +9,7 @@ A law never knows where its reference `s_t` comes from, and never holds state: `
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, TypeVar
 
 import torch
@@ -156,6 +157,16 @@ class AffineLaw(Law[None]):
         """The precision of `H` and `G`."""
         return self.H.dtype
 
+    @cached_property
+    def is_schedule(self) -> bool:
+        """Whether it observes nothing at all: `H = 0`."""
+        return not bool(self.H.any())
+
+    @cached_property
+    def _inputs(self) -> tuple[Tensor, ...]:
+        """`G_t'` of each block, `(k, n)`: views that are not made anew for every token."""
+        return self.G.mT.unbind(0)
+
     def is_active(self, block: int) -> bool:
         """Whether the law acts at `block`."""
         return super().is_active(block) and (self.active is None or block in self.active)
@@ -170,7 +181,8 @@ class AffineLaw(Law[None]):
 
     def act(self, error: Float[Tensor, "rows k"], block: int) -> Float[Tensor, "rows n"]:
         """`u = G_t error` for each row."""
-        return error.to(self.dtype) @ self.G[block].mT
+        error = error.to(self.dtype)
+        return error * self._inputs[block] if self.k == 1 else error @ self._inputs[block]
 
     def init(self, rows: int) -> None:
         """No state."""
@@ -187,4 +199,6 @@ class AffineLaw(Law[None]):
         require_shape("reference", reference, ("rows", len(x)), ("k", self.k))
         if not self.is_active(block):
             return None, torch.zeros_like(x, dtype=self.dtype)
+        if self.is_schedule:
+            return None, self.act(reference, block)
         return None, self.act(reference - self.observe(x, block), block)

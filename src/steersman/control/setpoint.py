@@ -61,12 +61,23 @@ class Units:
 
 
 class Reference(ABC):
-    """Gives a law its `s_t`."""
+    """Gives a law its `s_t`: an offset that is known beforehand, and perhaps the nominal run."""
 
     needs_nominal: ClassVar[bool] = False
     """Whether `at` must be told the unsteered run's feature."""
 
     @abstractmethod
+    def offsets(self, units: Units, rows: int) -> Float[Tensor, "blocks rows k"]:
+        """What is known of `s_t` before the model runs, at every block.
+
+        Args:
+            units: the natural units of the features.
+            rows: how many rows; a per-row target must have as many.
+
+        Raises:
+            ShapeError: a per-row target does not fit.
+        """
+
     def at(
         self,
         block: int,
@@ -80,12 +91,25 @@ class Reference(ABC):
             block: the 0-based block.
             units: the natural units of the features.
             rows: how many rows; a per-row target must have as many.
-            nominal: `H_t' xbar_t`, the observation of the same rows' unsteered states, `(rows, k)`.
+            nominal: `H_t' xbar_t`, the observation of the same rows' unsteered states, `(rows, k)`;
+                not read by a reference that does not need it.
 
         Raises:
             ShapeError: a per-row target or `nominal` does not fit.
             InputError: `nominal` is needed and missing.
         """
+        return self.joined(self.offsets(units, rows)[block], nominal)
+
+    def joined(
+        self, offset: Float[Tensor, "rows k"], nominal: Float[Tensor, "given k"] | None
+    ) -> Float[Tensor, "rows k"]:
+        """The setpoint from its offset at one block and the nominal observation there.
+
+        Raises:
+            ShapeError: `nominal` does not fit.
+            InputError: `nominal` is needed and missing.
+        """
+        return offset
 
     @abstractmethod
     def repeated(self, times: int, device: torch.device) -> "Reference":
@@ -109,15 +133,9 @@ class Absolute(Reference):
         """Each row's target for `times` rows."""
         return Absolute(_repeated(self.target, times, device))
 
-    def at(
-        self,
-        block: int,
-        units: Units,
-        rows: int,
-        nominal: Float[Tensor, "rows k"] | None = None,
-    ) -> Float[Tensor, "rows k"]:
-        """`origin_t + target * norm_t`; `nominal` is not read."""
-        return units.origin[block].reshape(1, -1) + _scaled(self.target, units, block, rows)
+    def offsets(self, units: Units, rows: int) -> Float[Tensor, "blocks rows k"]:
+        """`origin_t + target * norm_t`."""
+        return _by_block(units.origin) + _scaled(self.target, units, rows)
 
 
 @dataclass(frozen=True)
@@ -138,15 +156,9 @@ class Paper(Reference):
         """Each row's target for `times` rows."""
         return Paper(_repeated(self.lambda_, times, device))
 
-    def at(
-        self,
-        block: int,
-        units: Units,
-        rows: int,
-        nominal: Float[Tensor, "rows k"] | None = None,
-    ) -> Float[Tensor, "rows k"]:
-        """`lambda_ * norm_t`; `nominal` is not read."""
-        return _scaled(self.lambda_, units, block, rows)
+    def offsets(self, units: Units, rows: int) -> Float[Tensor, "blocks rows k"]:
+        """`lambda_ * norm_t`."""
+        return _scaled(self.lambda_, units, rows)
 
 
 @dataclass(frozen=True)
@@ -164,12 +176,12 @@ class Relative(Reference):
         """Each row's target for `times` rows."""
         return Relative(_repeated(self.target, times, device))
 
-    def at(
-        self,
-        block: int,
-        units: Units,
-        rows: int,
-        nominal: Float[Tensor, "rows k"] | None = None,
+    def offsets(self, units: Units, rows: int) -> Float[Tensor, "blocks rows k"]:
+        """`target * norm_t`."""
+        return _scaled(self.target, units, rows)
+
+    def joined(
+        self, offset: Float[Tensor, "rows k"], nominal: Float[Tensor, "given k"] | None
     ) -> Float[Tensor, "rows k"]:
         """`nominal + target * norm_t`."""
         if nominal is None:
@@ -177,9 +189,8 @@ class Relative(Reference):
                 "A relative reference needs the unsteered run's feature. Pass nominal, or run the "
                 "law as a plan."
             )
-        shift = _scaled(self.target, units, block, rows)
-        require_shape("nominal", nominal, ("rows", rows), ("k", shift.shape[1]))
-        return nominal + shift
+        require_shape("nominal", nominal, ("rows", offset.shape[0]), ("k", offset.shape[1]))
+        return nominal + offset
 
 
 def _check_target(name: str, target: Target) -> None:
@@ -201,10 +212,14 @@ def _repeated(
     return target
 
 
-def _scaled(target: Target, units: Units, block: int, rows: int) -> Float[Tensor, "rows k"]:
+def _by_block(tensor: Float[Tensor, " blocks *k"]) -> Float[Tensor, "blocks 1 k"]:
+    return tensor.reshape(len(tensor), 1, -1)
+
+
+def _scaled(target: Target, units: Units, rows: int) -> Float[Tensor, "blocks rows k"]:
     """`target * norm_t`, one row each."""
-    norm = units.norm[block].reshape(1, -1)
+    norm = _by_block(units.norm)
     if isinstance(target, Tensor):
         require_shape("target", target, ("rows", rows))
         return target.to(norm).unsqueeze(1) * norm
-    return (target * norm).expand(rows, -1)
+    return (target * norm).expand(-1, rows, -1)

@@ -176,8 +176,10 @@ class Run:
         for index, channel in enumerate(channels):
             lane = current.lanes[index]
             recorder = self._recorders[-1][index] if self._traced else None
+            if lane.fully is False and recorder is None:
+                continue
             y = lane.steer(channel, block, x, y, recorder, current.skip)
-        return with_hidden(output, y)
+        return output if y is hidden_out(output) else with_hidden(output, y)
 
     def _current(self) -> "_Pass":
         if self._pass is None:
@@ -221,10 +223,12 @@ class _Lane:
         opened = _open(channel, window, sequences)
         self.open = opened if self.rows is None else opened[self.rows]
         self.count = self.open.numel()
+        self.fully = _fully(self.open)
         # A target for each prompt becomes one for each token: copies of the prompt, then tokens.
         self.reference = channel.reference.repeated(copies * window.length, window.valid.device)
         self.state = channel.law.init(self.count)
         self.observed: dict[int, Tensor] = {}
+        self._known: tuple[Channel, Tensor] | None = None
 
     def tokens(self, window: Window, skip: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """Steered, valid and ids of this lane's new tokens."""
@@ -248,24 +252,42 @@ class _Lane:
     ) -> Tensor:
         """The block's output with the law's input added on open tokens of this lane's rows."""
         states = self._states(x)
-        reference = self.reference.at(block, channel.units, self.count, self.observed.get(block))
+        offset = self._offsets(channel)[block]
+        reference = self.reference.joined(offset, self.observed.get(block))
         self.state, u = channel.law.step(self.state, states, reference, block)
         u = u.view(*self.open.shape, x.shape[-1])
         if recorder is not None:
             feature = (states.to(channel.watch.dtype) @ channel.watch[block]).view_as(self.open)
-            wanted = reference[:, 0].view_as(self.open) if channel.tracks else feature * torch.nan
-            effort = torch.linalg.vector_norm(u, dim=-1) * self.open
-            recorder.block(block, feature[:, skip:], wanted[:, skip:], effort[:, skip:])
-        if not channel.law.is_active(block):
+            wanted = reference[:, 0].view_as(self.open)[:, skip:] if channel.tracks else None
+            effort = torch.linalg.vector_norm(u, dim=-1)
+            recorder.block(block, feature[:, skip:], wanted, effort[:, skip:])
+        if self.fully is False or not channel.law.is_active(block):
             return y
         if self.rows is None:
-            return torch.where(self.open[..., None], y + u.to(y), y)
-        mine = y[self.rows]
-        return y.index_copy(0, self.rows, torch.where(self.open[..., None], mine + u.to(y), mine))
+            return self._added(y, u)
+        return y.index_copy(0, self.rows, self._added(y[self.rows], u))
+
+    def _offsets(self, channel: Channel) -> Tensor:
+        """What is known of the setpoints, computed once a pass on each device."""
+        if self._known is None or self._known[0] is not channel:
+            self._known = (channel, self.reference.offsets(channel.units, self.count))
+        return self._known[1]
+
+    def _added(self, y: Tensor, u: Tensor) -> Tensor:
+        moved = y + u.to(y)
+        return moved if self.fully else torch.where(self.open[..., None], moved, y)
 
     def _states(self, x: Tensor) -> Tensor:
         mine = x if self.rows is None else x[self.rows]
         return mine.reshape(-1, mine.shape[-1])
+
+
+def _fully(opened: Tensor) -> bool | None:
+    """Whether every token is open, or none is; None where some are, or asking makes a GPU wait."""
+    if opened.device.type != "cpu":
+        return None
+    count = int(torch.count_nonzero(opened))
+    return bool(count) if count in (0, opened.numel()) else None
 
 
 def _open(channel: Channel, window: Window, sequences: Sequences) -> Tensor:

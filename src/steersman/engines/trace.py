@@ -96,7 +96,7 @@ class Recorder:
         self._norm, self._origin = norm, origin
         blocks = len(norm)
         self._feature: list[list[Tensor]] = [[] for _ in range(blocks)]
-        self._setpoint: list[list[Tensor]] = [[] for _ in range(blocks)]
+        self._setpoint: list[list[Tensor | None]] = [[] for _ in range(blocks)]
         self._effort: list[list[Tensor]] = [[] for _ in range(blocks)]
         self._steered: list[Tensor] = []
         self._valid: list[Tensor] = []
@@ -108,8 +108,11 @@ class Recorder:
         self._valid.append(valid)
         self._ids.append(ids)
 
-    def block(self, block: int, feature: Tensor, setpoint: Tensor, effort: Tensor) -> None:
-        """What one block showed for those tokens, each `(rows, new)`."""
+    def block(self, block: int, feature: Tensor, setpoint: Tensor | None, effort: Tensor) -> None:
+        """What one block showed for those tokens, each `(rows, new)`; a plan has no setpoint.
+
+        The effort is what the law would do at every token; the gate is applied on reading.
+        """
         self._feature[block].append(feature)
         self._setpoint[block].append(setpoint)
         self._effort[block].append(effort)
@@ -125,15 +128,25 @@ class Recorder:
         whole = len(self._feature[-1])
         valid = torch.cat(self._valid[:whole], dim=1).cpu()
         ids = [part for part in self._ids[:whole] if part is not None]
+        steered = torch.cat(self._steered[:whole], dim=1).cpu()
+        effort = _stack(self._effort, valid, whole)
         return Trace(
             feature=_stack(self._feature, valid, whole),
-            setpoint=_stack(self._setpoint, valid, whole),
-            effort=_stack(self._effort, valid, whole),
-            steered=torch.cat(self._steered[:whole], dim=1).cpu(),
+            setpoint=_stack(_filled(self._setpoint, self._feature), valid, whole),
+            effort=effort.where(steered[:, None] | ~valid[:, None], 0.0),
+            steered=steered,
             ids=torch.cat(ids, dim=1).cpu() if len(ids) == whole else None,
             norm=self._norm.cpu(),
             origin=self._origin.cpu(),
         )
+
+
+def _filled(setpoints: list[list[Tensor | None]], like: list[list[Tensor]]) -> list[list[Tensor]]:
+    """NaN wherever there was no setpoint."""
+    return [
+        [f.new_full(f.shape, torch.nan) if s is None else s for s, f in zip(*pair, strict=True)]
+        for pair in zip(setpoints, like, strict=True)
+    ]
 
 
 def _stack(parts: list[list[Tensor]], valid: Tensor, passes: int) -> Tensor:

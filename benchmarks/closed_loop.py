@@ -5,7 +5,10 @@ Every condition sees the same pairs, prompts and sampling seeds; every repetitio
 
 import warnings
 from dataclasses import asdict
+from functools import partial
 from typing import Any
+
+from parts import Cell, Parts
 
 from steersman.methods import ALQR, ActivationAddition, Method
 from steersman.steering import Steering
@@ -19,20 +22,23 @@ from steersman.windtunnel import (
 )
 
 
-def measure(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """One cell for each behaviour and condition, with means and standard errors over seeds."""
+def parts(config: dict[str, Any]) -> Parts:
+    """Every behaviour."""
+    return {name: partial(_cells, config, name) for name in config["behaviours"]}
+
+
+def _cells(config: dict[str, Any], name: str) -> list[Cell]:
+    """One cell for each condition, with means and standard errors over seeds."""
     warnings.simplefilter("ignore", UserWarning)
     model, tokenizer = load()
+    asked = behaviour(name)
     conditions = [UNSTEERED, *(_condition(one) for one in config["conditions"])]
-    cells = []
-    for name in config["behaviours"]:
-        asked = behaviour(name)
-        found = compare(
-            model, tokenizer, asked, conditions, seeds=config["seeds"], count=config["prompts"]
-        )
-        for outcome in found:
-            cells.append(_cell(name, asked.headline, outcome))
-            print(_line(cells[-1]), flush=True)
+    found = compare(
+        model, tokenizer, asked, conditions, seeds=config["seeds"], count=config["prompts"]
+    )
+    cells = [_cell(name, asked.headline, outcome) for outcome in found]
+    for cell in cells:
+        print(_line(cell), flush=True)
     return cells
 
 
@@ -51,7 +57,7 @@ def _method(given: dict[str, Any]) -> Method:
     return kinds[given["name"]](**settings)
 
 
-def _cell(name: str, headline: str, outcome: Outcome) -> dict[str, Any]:
+def _cell(name: str, headline: str, outcome: Outcome) -> Cell:
     return {
         "behaviour": name,
         "condition": outcome.condition,
@@ -63,7 +69,7 @@ def _cell(name: str, headline: str, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _line(cell: dict[str, Any]) -> str:
+def _line(cell: Cell) -> str:
     scores = "  ".join(
         f"{key} {100 * s['mean']:.1f} +- {100 * s['se']:.1f}" for key, s in cell["scores"].items()
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import machine
 import torch
+from parts import Cell, Parts
 from random_llama import random_llama
 from timing import Seconds, alternate, columns, ratios, spread, taken_by
 from torch import Tensor
@@ -19,15 +20,13 @@ from steersman.plant import HookSet, hidden_out, jacobians, locate
 VARIANTS = [(attention, batched) for attention in ("sdpa", "eager") for batched in (True, False)]
 
 
-def measure(config: dict[str, Any]) -> list[dict[str, Any]]:
+def parts(config: dict[str, Any]) -> Parts:
     """Every width and length."""
-    cells = []
-    for n in config["widths"]:
-        for length in config["lengths"]:
-            cells.append(_cell(config, n, length))
-            faster = cells[-1]["speedup_spread"]["median"]
-            print(f"n = {n}, {length} tokens: {faster:.1f} times as fast", flush=True)
-    return cells
+    return {
+        f"n = {n}, {length} tokens": partial(_cells, config, n, length)
+        for n in config["widths"]
+        for length in config["lengths"]
+    }
 
 
 def whole_sequence(model: Any, ids: Tensor, batched: bool) -> Tensor:
@@ -55,7 +54,13 @@ def whole_sequence(model: Any, ids: Tensor, batched: bool) -> Tensor:
     return torch.stack(found)
 
 
-def _cell(config: dict[str, Any], n: int, length: int) -> dict[str, Any]:
+def _cells(config: dict[str, Any], n: int, length: int) -> list[Cell]:
+    cell = _cell(config, n, length)
+    print(f"{cell['speedup_spread']['median']:.1f} times as fast", flush=True)
+    return [cell]
+
+
+def _cell(config: dict[str, Any], n: int, length: int) -> Cell:
     blocks = config["blocks"]
     models = {
         attention: random_llama(n, blocks, config["vocabulary"], attention=attention)

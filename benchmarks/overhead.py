@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from parts import Cell, Parts
 from random_llama import random_llama
 from synthetic import random_steering
 from timing import alternate, columns, ratios, spread
@@ -22,16 +23,19 @@ WAYS: dict[str, dict[str, Any]] = {
 """How the second side of each pair is attached; "unsteered" again shows the noise of a pair."""
 
 
-def measure(config: dict[str, Any]) -> list[dict[str, Any]]:
+def parts(config: dict[str, Any]) -> Parts:
     """Every width and batch size."""
-    cells = []
-    for n in config["widths"]:
-        print(f"n = {n}", flush=True)
-        model = random_llama(n, config["blocks"], config["vocabulary"])
-        steering = random_steering(model, strength=0.01)
-        for batch in config["batches"]:
-            cells.append({"n": n, "batch": batch, **_cell(config, model, steering, batch)})
-    return cells
+    return {
+        f"n = {n}, batch {batch}": partial(_cells, config, n, batch)
+        for n in config["widths"]
+        for batch in config["batches"]
+    }
+
+
+def _cells(config: dict[str, Any], n: int, batch: int) -> list[Cell]:
+    model = random_llama(n, config["blocks"], config["vocabulary"])
+    steering = random_steering(model, strength=0.01)
+    return [{"n": n, "batch": batch, **_cell(config, model, steering, batch)}]
 
 
 def _cell(config: dict[str, Any], model: Any, steering: Steering, batch: int) -> dict[str, Any]:

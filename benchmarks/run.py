@@ -1,7 +1,8 @@
 """Run benchmarks: `python benchmarks/run.py all`, or with the names or paths of configurations.
 
 A configuration is a JSON file in `configs/` that names its benchmark; its result goes to
-`results/` under the same name, with the machine, the library versions and every raw timing.
+`results/` under the same name, with the machine, the library versions and every raw timing. A run
+that was interrupted goes on after its last finished part when the same command is given again.
 """
 
 import argparse
@@ -17,15 +18,18 @@ import closed_loop
 import linearisation
 import machine
 import overhead
+import real_models
 import torch
+from parts import Parts
 
 HERE = Path(__file__).parent
 FORMAT = 1
-BENCHMARKS: dict[str, Callable[[dict[str, Any]], list[dict[str, Any]]]] = {
-    "artifact": artifact.measure,
-    "closed_loop": closed_loop.measure,
-    "linearisation": linearisation.measure,
-    "overhead": overhead.measure,
+BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
+    "artifact": artifact.parts,
+    "closed_loop": closed_loop.parts,
+    "linearisation": linearisation.parts,
+    "overhead": overhead.parts,
+    "real_models": real_models.parts,
 }
 
 
@@ -36,28 +40,42 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=HERE / "results", help="where they go")
     given = parser.parse_args()
     for path in _paths(given.configs):
-        result = run(json.loads(path.read_text()))
         given.results.mkdir(parents=True, exist_ok=True)
         target = given.results / path.name
+        result = run(json.loads(path.read_text()), target.with_suffix(".partial"))
         target.write_text(json.dumps(result, indent=1) + "\n")
+        target.with_suffix(".partial").unlink(missing_ok=True)
         print(f"{target}: {result['seconds']:.0f} s")
 
 
-def run(config: dict[str, Any]) -> dict[str, Any]:
-    """One benchmark: what was asked, where it ran, what came out."""
+def run(config: dict[str, Any], partial: Path) -> dict[str, Any]:
+    """One benchmark: what was asked, where it ran, what came out.
+
+    Args:
+        config: what to run.
+        partial: where finished parts are kept until all of them are.
+    """
     torch.manual_seed(0)
     torch.set_num_threads(config.get("threads", torch.get_num_threads()))
+    known = json.loads(partial.read_text()) if partial.exists() else {}
+    done: dict[str, Any] = known["parts"] if known.get("config") == config else {}
     place = machine.describe()
-    start = time.perf_counter()
-    cells = BENCHMARKS[config["benchmark"]](config)
+    for name, measure in BENCHMARKS[config["benchmark"]](config).items():
+        if name in done:
+            continue
+        print(name, flush=True)
+        start = time.perf_counter()
+        cells = measure()
+        done[name] = {"seconds": time.perf_counter() - start, "cells": cells}
+        partial.write_text(json.dumps({"config": config, "parts": done}))
     return {
         "format": FORMAT,
         "benchmark": config["benchmark"],
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": time.perf_counter() - start,
+        "seconds": sum(part["seconds"] for part in done.values()),
         "config": config,
         "machine": place,
-        "cells": cells,
+        "cells": [cell for part in done.values() for cell in part["cells"]],
     }
 
 

@@ -12,13 +12,18 @@ feature is brought to a setpoint by LQR feedback while the model generates:
     run.trace.plot()
 """
 
-from steersman.control import LTVSystem
-from steersman.data import ContrastivePairs
-from steersman.engines import Run, Trace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from steersman.errors import SteersmanError
-from steersman.fitting import fit, identify
-from steersman.methods import ALQR, METHODS, ActivationAddition, ALQRPlus
-from steersman.steering import Steering, attach
+
+if TYPE_CHECKING:
+    from steersman.control import LTVSystem
+    from steersman.data import ContrastivePairs
+    from steersman.engines import Run, Trace
+    from steersman.fitting import fit, identify
+    from steersman.methods import ALQR, METHODS, ActivationAddition, ALQRPlus
+    from steersman.steering import Steering, attach
 
 __version__ = "0.1.0"
 
@@ -37,3 +42,31 @@ __all__ = [
     "fit",
     "identify",
 ]
+
+# torch and transformers take seconds to import, so a name is fetched when it is first asked for.
+_HOMES = {
+    "control": ("LTVSystem",),
+    "data": ("ContrastivePairs",),
+    "engines": ("Run", "Trace"),
+    "fitting": ("fit", "identify"),
+    "methods": ("ALQR", "METHODS", "ALQRPlus", "ActivationAddition"),
+    "steering": ("Steering", "attach"),
+}
+_PARTS = (*_HOMES, "directions", "plant", "provenance", "store")
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, or one of the package's parts."""
+    if name in _HOME_OF:
+        value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in _PARTS:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What is here already, and what can be fetched."""
+    return sorted({*globals(), *__all__, *_PARTS})

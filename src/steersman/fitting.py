@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from steersman.directions import Direction, contrast, worth_steering
 from steersman.errors import InputError
 from steersman.methods import METHODS, Method, method_named
 from steersman.plant import (
+    Blocks,
     Positions,
     capture_states,
     estimate,
@@ -125,30 +127,13 @@ def fit(
     direction = read_direction(
         model, tokenizer, pairs, positions=rule, batch_size=batch_size, progress=progress
     )
-    system, prompts = None, 0
-    if isinstance(jacobian_prompts, LTVSystem):
-        system = jacobian_prompts
-    elif chosen.needs_plant:
-        texts = list(jacobian_prompts or pairs.desired[:DEFAULT_JACOBIAN_PROMPTS])
-        prompts = len(texts)
+    system = jacobian_prompts if isinstance(jacobian_prompts, LTVSystem) else None
+    prompts = _plant_prompts(chosen, pairs, jacobian_prompts)
+    if prompts:
         system = identify(
-            model, tokenizer, texts, chunk=chunk, checkpoint=checkpoint, progress=progress
+            model, tokenizer, prompts, chunk=chunk, checkpoint=checkpoint, progress=progress
         )
-    config = getattr(unwrap(model), "config", None)
-    made = Provenance(
-        model=_shareable_name(str(getattr(config, "_name_or_path", ""))),
-        revision=str(getattr(config, "_commit_hash", None) or ""),
-        model_type=str(getattr(config, "model_type", "")),
-        blocks=len(blocks),
-        n=blocks.n,
-        vocab_size=vocabulary_size(config),
-        tokenizer_hash=tokenizer_hash(tokenizer),
-        pairs_hash=pairs.fingerprint(),
-        pairs=(len(pairs.desired), len(pairs.undesired)),
-        positions=str(rule),
-        jacobian_prompts=prompts,
-        decision_tokens=decision_tokens(tokenizer, pairs, rule),
-    )
+    made = _provenance(model, tokenizer, blocks, pairs, rule, len(prompts))
     return Steering(direction, chosen.solve(direction, system), chosen, made)
 
 
@@ -208,6 +193,40 @@ def decision_tokens(
     return tuple(sorted(found))
 
 
+def _plant_prompts(
+    method: Method, pairs: ContrastivePairs, asked: Sequence[Example] | LTVSystem | None
+) -> list[Example]:
+    """What the plant is to be averaged over; nothing where it is known, or not needed."""
+    if isinstance(asked, LTVSystem) or not method.needs_plant:
+        return []
+    return list(asked or pairs.desired[:DEFAULT_JACOBIAN_PROMPTS])
+
+
+def _provenance(
+    model: nn.Module,
+    tokenizer: Any,
+    blocks: Blocks,
+    pairs: ContrastivePairs,
+    rule: Positions,
+    jacobian_prompts: int,
+) -> Provenance:
+    config = getattr(unwrap(model), "config", None)
+    return Provenance(
+        model=_shareable_name(str(getattr(config, "_name_or_path", ""))),
+        revision=str(getattr(config, "_commit_hash", None) or ""),
+        model_type=str(getattr(config, "model_type", "")),
+        blocks=len(blocks),
+        n=blocks.n,
+        vocab_size=vocabulary_size(config),
+        tokenizer_hash=tokenizer_hash(tokenizer),
+        pairs_hash=pairs.fingerprint(),
+        pairs=(len(pairs.desired), len(pairs.undesired)),
+        positions=str(rule),
+        jacobian_prompts=jacobian_prompts,
+        decision_tokens=decision_tokens(tokenizer, pairs, rule),
+    )
+
+
 def _shareable_name(name_or_path: str) -> str:
     """A model's name as it may be published: of a local folder, only its own name."""
     return Path(name_or_path).name if Path(name_or_path).is_dir() else name_or_path
@@ -217,12 +236,12 @@ def _method(method: str | Method, q: float, r: float, qf: float) -> Method:
     if isinstance(method, Method):
         return method
     kind = method_named(method)
-    fields = {"q": q, "r": r, "qf": qf}
-    for name, value in fields.items():
+    weights = {"q": q, "r": r, "qf": qf}
+    for name, value in weights.items():
         if not value > 0:
             raise InputError(f"{name} is {value}; the weights of the cost must be above zero.")
-    known = {name: value for name, value in fields.items() if name in kind.__dataclass_fields__}  # type: ignore[attr-defined]
-    return kind(**known)
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in weights.items() if name in known})
 
 
 __all__ = ["METHODS", "fit", "identify", "read_direction"]

@@ -4,26 +4,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from steersman import store
 from steersman.artifact import Parts, artifact_of, parts_of
-from steersman.control import Absolute, AffineLaw, Paper, Reference, Relative, Units
+from steersman.attaching import Request, Rows, Strength, channel_of, grouped, units_of
+from steersman.control import Units
 from steersman.directions import Direction
 from steersman.engines import Channel, Run, Tokens
-from steersman.errors import InputError
 from steersman.methods import Controller, ExecutionName, Method, ReferenceName
 from steersman.plant import locate
 from steersman.provenance import Provenance
-
-Strength = float | Sequence[float] | Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Steering:
     """Everything that steers one feature of one model.
+
+        u_t = G_t (s_t - v_t' x_t),   G_t and the plan from the controller, v_t the direction
 
     Args:
         direction: the feature at every state `x_0 .. x_T`, with its natural units.
@@ -60,7 +59,7 @@ class Steering:
     @property
     def units(self) -> Units:
         """Natural units of the feature at the input of each block."""
-        return Units(self.direction.norm[:-1], self.direction.origin[:-1])
+        return units_of(self.direction)
 
     def attach(
         self,
@@ -116,56 +115,17 @@ class Steering:
             trace=trace,
         )
 
-    def channel(
-        self,
-        strength: Strength,
-        *,
-        paper: bool,
-        tokens: Tokens | None,
-        reference: ReferenceName | None,
-        execution: ExecutionName | None,
-        rows: tuple[int, ...] | None = None,
-    ) -> Channel:
+    def channel(self, request: Request, rows: Rows = None) -> Channel:
         """The law of this steering with its reference, as the engine takes it.
 
         Args:
-            strength: target, or the paper's lambda where `paper`.
-            paper: which of the two `strength` is.
-            tokens: which tokens; None leaves it to the method.
-            reference: which reference; None leaves it to the method.
-            execution: plan or feedback; None leaves it to the method.
+            request: strength, reference, execution and tokens; None leaves them to the steering.
             rows: which prompts of a batch; None is all.
 
         Raises:
             InputError: an unknown choice, or a plan with an absolute reference.
         """
-        against, how = self._choices(reference, execution, paper)
-        where = self._tokens(tokens, against)
-        value = _number_or_rows(strength)
-        planned = how == "plan"
-        units = self.units
-        law = AffineLaw.schedule(self.plan) if planned else self._law()
-        setpoint: Reference
-        if planned:
-            setpoint, law_units = Absolute(value), Units.plain(law.blocks)
-        elif paper:
-            setpoint, law_units = Paper(value), units
-        elif against == "absolute":
-            setpoint, law_units = Absolute(value), units
-        else:
-            scaled = Units(self.controller.prefilter * units.norm, units.origin)
-            setpoint, law_units = Relative(value), scaled
-        return Channel(
-            law=law,
-            reference=setpoint,
-            units=law_units,
-            watch=self.directions,
-            scale=units,
-            tokens=where,
-            rows=rows,
-            tracks=not planned,
-            matching=self.provenance.decision_tokens if where == "matching" else (),
-        )
+        return channel_of(self._parts(), request, rows)
 
     def save_pretrained(self, path: str | Path) -> Path:
         """Write `steering.safetensors`, `steering.json` and a card into the folder `path`.
@@ -202,7 +162,7 @@ class Steering:
 
     def to_artifact(self) -> store.Artifact:
         """Tensors and plain data, as they are saved."""
-        return artifact_of(Parts(self.direction, self.controller, self.method, self.provenance))
+        return artifact_of(self._parts())
 
     def summary(self) -> str:
         """A few lines for a person: method, model, separation by block."""
@@ -216,39 +176,8 @@ class Steering:
             f"{made.positions}; {made.pairs[0]} desired and {made.pairs[1]} undesired examples"
         )
 
-    def _law(self) -> AffineLaw:
-        return AffineLaw(self.controller.H, self.controller.G)
-
-    def _tokens(self, tokens: Tokens | None, against: ReferenceName) -> Tokens:
-        known = self.provenance.decision_tokens
-        if tokens == "matching" and not known:
-            raise InputError(
-                "this steering was read at too many kinds of token to match them; use "
-                "tokens='last' or 'all'."
-            )
-        if tokens is not None:
-            return tokens
-        return "matching" if known and against == "relative" else self.method.tokens
-
-    def _choices(
-        self, reference: ReferenceName | None, execution: ExecutionName | None, paper: bool
-    ) -> tuple[ReferenceName, ExecutionName]:
-        if paper and reference == "relative":
-            raise InputError("lambda_ is an absolute setpoint; use target= with a relative one.")
-        against = reference or ("absolute" if paper else self.method.reference)
-        how = execution or ("feedback" if against == "absolute" else self.method.execution)
-        if against not in ("relative", "absolute"):
-            raise InputError(f"reference is {against!r}; choose relative or absolute.")
-        if how not in ("plan", "feedback"):
-            raise InputError(f"execution is {how!r}; choose plan or feedback.")
-        if how == "plan" and against == "absolute":
-            raise InputError(
-                "a plan is made before the model runs and cannot hold an absolute setpoint; use "
-                "execution='feedback' or reference='relative'."
-            )
-        if how == "feedback" and not bool(self.controller.H.any()):
-            raise InputError(f"{self.method.name} observes nothing; it only runs as a plan.")
-        return against, how
+    def _parts(self) -> Parts:
+        return Parts(self.direction, self.controller, self.method, self.provenance)
 
 
 def attach(
@@ -265,6 +194,8 @@ def attach(
 ) -> Run:
     """Steer a batch: one steering for all of it, or one a prompt.
 
+        u_t = G_t (s_t - v_t' x_t),   each row with the terms of its own steering
+
     Args:
         model: the loaded model; it is not changed.
         steerings: one steering for every row, or one for each prompt of the batch, None for a
@@ -277,73 +208,22 @@ def attach(
         prompt_length: see there.
         trace: see there.
 
+    Returns:
+        A `Run`, to be used in a `with` block.
+
     Raises:
         MismatchError: a steering was made for another model.
-        InputError: no steering, both strengths, or strengths that do not go with the prompts.
+        InputError: no steering, both or contradictory strengths, or not as many strengths as
+            prompts.
+        AttachedError: on entering, where the model already carries a steering.
     """
-    strength, paper = _one_strength(target, lambda_)
+    request = Request.of(target, lambda_, tokens=tokens, reference=reference, execution=execution)
     blocks = locate(model)
     for steering in steerings:
         if steering is not None:
             steering.provenance.require_model(model, blocks)
-    shared = len(steerings) == 1
-    prompts = len(_rows_of(strength)) or (0 if shared else len(steerings))
-    if not shared and prompts != len(steerings):
-        raise InputError(f"{len(steerings)} steerings and {prompts} strengths: give one a prompt.")
-    channels = []
-    for steering, rows in _grouped(steerings):
-        values = _rows_of(strength)
-        mine = [values[row] for row in rows] if values and rows is not None else strength
-        channels.append(
-            steering.channel(
-                mine,
-                paper=paper,
-                tokens=tokens,
-                reference=reference,
-                execution=execution,
-                rows=rows,
-            )
-        )
-    return Run(
-        model,
-        blocks,
-        tuple(channels),
-        prompts=prompts or None,
-        prompt_length=prompt_length,
-        trace=trace,
+    prompts = request.prompts(len(steerings))
+    channels = tuple(
+        steering.channel(request.for_rows(rows), rows) for steering, rows in grouped(steerings)
     )
-
-
-def _grouped(
-    steerings: Sequence[Steering | None],
-) -> list[tuple[Steering, tuple[int, ...] | None]]:
-    """Each different steering with the prompts it has; None stands for all of them."""
-    if len(steerings) == 1 and steerings[0] is not None:
-        return [(steerings[0], None)]
-    unique: list[Steering] = []
-    for steering in steerings:
-        if steering is not None and not any(steering is other for other in unique):
-            unique.append(steering)
-    if not unique:
-        raise InputError("there is no steering to attach: every prompt was given None.")
-    return [(one, tuple(i for i, s in enumerate(steerings) if s is one)) for one in unique]
-
-
-def _one_strength(target: Strength | None, lambda_: Strength | None) -> tuple[Strength, bool]:
-    if target is not None and lambda_ is not None:
-        raise InputError("give target (natural units) or lambda_ (the paper's), not both.")
-    if lambda_ is not None:
-        return lambda_, True
-    return (1.0 if target is None else target), False
-
-
-def _rows_of(strength: Strength) -> list[float]:
-    """One strength a prompt, or nothing where one number is for all."""
-    if isinstance(strength, Tensor):
-        return [float(value) for value in strength.flatten()] if strength.ndim else []
-    return [float(value) for value in strength] if isinstance(strength, Sequence) else []
-
-
-def _number_or_rows(strength: Strength) -> float | Tensor:
-    values = _rows_of(strength)
-    return torch.tensor(values) if values else float(strength)  # type: ignore[arg-type]
+    return Run(model, blocks, channels, prompts=prompts, prompt_length=prompt_length, trace=trace)

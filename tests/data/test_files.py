@@ -4,7 +4,9 @@ import csv
 import json
 import sys
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from steersman.data import ContrastivePairs
 from steersman.errors import InputError, MissingExtraError
@@ -51,11 +53,10 @@ def test_json_lines_may_hold_what_looks_like_the_end_of_a_line(tmp_path):
 
 
 def test_parquet_is_read_with_nested_conversations(tmp_path):
-    pandas = pytest.importorskip("pandas")
-    pandas.DataFrame(RECORDS).to_parquet(tmp_path / "pairs.parquet")
+    parquet.write_table(pyarrow.Table.from_pylist(RECORDS), tmp_path / "pairs.parquet")
     assert ContrastivePairs.load(tmp_path / "pairs.parquet") == WANTED
     chats = [{name: [{"role": "user", "content": text}] for name, text in RECORDS[0].items()}]
-    pandas.DataFrame(chats).to_parquet(tmp_path / "chats.parquet")
+    parquet.write_table(pyarrow.Table.from_pylist(chats), tmp_path / "chats.parquet")
     expected = ContrastivePairs.from_records(chats)
     assert ContrastivePairs.load(tmp_path / "chats.parquet") == expected
 

@@ -9,63 +9,68 @@ from rich.text import Text
 from steersman.cli.console import note, out
 from steersman.cli.options import DeviceMap, Dtype, Model, OutFolder, QuestionsAsChat
 
+Pairs = Annotated[
+    str,
+    typer.Argument(
+        metavar="PAIRS",
+        help="A csv, json, jsonl or parquet file, or [bold]windtunnel:toxicity[/bold] and "
+        "other behaviours of the wind tunnel.",
+        show_default=False,
+    ),
+]
+Method = Annotated[str, typer.Option(help="See steersman methods.")]
+StateWeight = Annotated[float, typer.Option(help="Weight of the error at each block.")]
+InputWeight = Annotated[float, typer.Option(help="Weight of the input.")]
+FinalWeight = Annotated[float, typer.Option(help="Weight of the error after the last block.")]
+PositionsName = Annotated[
+    str,
+    typer.Option(
+        help="Where the direction is read: last, all, response, first-response, marker:TEXT "
+        "or regex:PATTERN."
+    ),
+]
+JacobianPrompts = Annotated[
+    int, typer.Option(min=1, help="Over how many desired examples the plant is averaged.")
+]
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(
+        help="Keep the identification here; the same command goes on from it.",
+        show_default=False,
+    ),
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Examples at a time.")]
+Chunk = Annotated[int, typer.Option(min=1, help="Cotangents at a time; less, less memory.")]
+Count = Annotated[int, typer.Option(min=1, help="Pairs drawn from the wind tunnel.")]
+DrawSeed = Annotated[int, typer.Option(help="Of that draw.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+
 
 def fit(
     model: Model,
-    pairs: Annotated[
-        str,
-        typer.Argument(
-            metavar="PAIRS",
-            help="A csv, json, jsonl or parquet file, or [bold]windtunnel:toxicity[/bold] and "
-            "other behaviours of the wind tunnel.",
-            show_default=False,
-        ),
-    ],
+    pairs: Pairs,
     folder: OutFolder,
-    method: Annotated[str, typer.Option(help="See steersman methods.")] = "a-lqr",
-    q: Annotated[float, typer.Option(help="Weight of the error at each block.")] = 0.1,
-    r: Annotated[float, typer.Option(help="Weight of the input.")] = 1.0,
-    qf: Annotated[float, typer.Option(help="Weight of the error after the last block.")] = 0.1,
-    positions: Annotated[
-        str,
-        typer.Option(
-            help="Where the direction is read: last, all, response, first-response, marker:TEXT "
-            "or regex:PATTERN."
-        ),
-    ] = "last",
-    jacobian_prompts: Annotated[
-        int, typer.Option(min=1, help="Over how many desired examples the plant is averaged.")
-    ] = 32,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            help="Keep the identification here; the same command goes on from it.",
-            show_default=False,
-        ),
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Examples at a time.")] = 16,
-    chunk: Annotated[
-        int, typer.Option(min=1, help="Cotangents at a time; less, less memory.")
-    ] = 64,
+    method: Method = "a-lqr",
+    q: StateWeight = 0.1,
+    r: InputWeight = 1.0,
+    qf: FinalWeight = 0.1,
+    positions: PositionsName = "last",
+    jacobian_prompts: JacobianPrompts = 32,
+    checkpoint: Checkpoint = None,
+    batch_size: BatchSize = 16,
+    chunk: Chunk = 64,
     dtype: Dtype = "auto",
     device_map: DeviceMap = None,
     chat: QuestionsAsChat = False,
-    count: Annotated[int, typer.Option(min=1, help="Pairs drawn from the wind tunnel.")] = 200,
-    seed: Annotated[int, typer.Option(help="Of that draw.")] = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    count: Count = 200,
+    seed: DrawSeed = 0,
+    quiet: Quiet = False,
 ) -> None:
     """Fit a steering from contrastive pairs and save it."""
     from steersman import fitting
     from steersman.cli.models import open_model, open_pairs
-    from steersman.methods import method_named
-    from steersman.plant import positions_named
-    from steersman.store.folder import require_ours
 
-    # Whatever can be refused is refused before the model is loaded.
-    method_named(method)
-    positions_named(positions)
-    if folder.is_dir():
-        require_ours((entry.name for entry in folder.iterdir()), str(folder))
+    _refuse_early(method, positions, folder)
     examples = open_pairs(pairs, count=count, seed=seed, chat=chat)
     note(str(examples))
     loaded, tokenizer = open_model(model, dtype, device_map)
@@ -87,3 +92,20 @@ def fit(
     saved = steering.save_pretrained(folder)
     out.print(Text(steering.summary()), soft_wrap=True)
     out.print(Text(f"saved in {saved}"))
+
+
+def _refuse_early(method: str, positions: str, folder: Path) -> None:
+    """Refuse whatever can be refused before the model is loaded.
+
+    Raises:
+        UnknownNameError: no such method or position rule.
+        ArtifactError: the folder holds files that are not a steering's.
+    """
+    from steersman.methods import method_named
+    from steersman.plant import positions_named
+    from steersman.store.folder import require_ours
+
+    method_named(method)
+    positions_named(positions)
+    if folder.is_dir():
+        require_ours((entry.name for entry in folder.iterdir()), str(folder))

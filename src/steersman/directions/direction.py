@@ -13,7 +13,7 @@ from steersman.errors import NumericalError, ShapeError
 class StateRow(NamedTuple):
     """What a report says about the direction at one state.
 
-    Args:
+    Attributes:
         state: `t` of `x_t`: the input of block `t`; the last one is the last block's output.
         norm: `|c_t|`, what one natural unit is worth in the residual stream.
         origin: the feature of the undesired examples.

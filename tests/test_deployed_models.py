@@ -1,0 +1,81 @@
+"""Models as people deploy them: adapted by PEFT, quantised by torchao, offloaded by accelerate."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import dispatch_model
+from peft import LoraConfig, get_peft_model
+from torchao.quantization import Int8WeightOnlyConfig, quantize_
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+import steersman as sm
+from steersman.invariants import check_all
+
+Models = Callable[[str], PreTrainedModel]
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture
+def llama(tiny_model: Models) -> PreTrainedModel:
+    return copy.deepcopy(tiny_model("llama"))
+
+
+def fitted(model: torch.nn.Module, tokenizer: PreTrainedTokenizerFast) -> sm.Steering:
+    words = [w for w in sorted(tokenizer.get_vocab()) if w.isalpha()]
+    pairs = sm.ContrastivePairs(
+        desired=[f"{words[i]} {words[i + 1]} {words[0]}" for i in range(2, 8)],
+        undesired=[f"{words[-i]} {words[-i - 1]} {words[0]}" for i in range(2, 8)],
+    )
+    return sm.fit(model, tokenizer, pairs, progress=False)
+
+
+def steered_logits(model: torch.nn.Module, steering: sm.Steering) -> torch.Tensor:
+    ids = torch.tensor([[1, 5, 9, 14]])
+    with steering.attach(model, 1.0, tokens="all", trace=False), torch.no_grad():
+        return torch.as_tensor(model(input_ids=ids).logits)
+
+
+def test_an_adapted_model_is_steered_like_the_same_model_merged(
+    llama: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerFast
+) -> None:
+    torch.manual_seed(0)
+    config = LoraConfig(
+        target_modules=["q_proj", "up_proj"], task_type="CAUSAL_LM", init_lora_weights=False
+    )
+    adapted = get_peft_model(llama, config).eval()
+    merged = copy.deepcopy(adapted).merge_and_unload()
+    over, plain = fitted(adapted, tiny_tokenizer), fitted(merged, tiny_tokenizer)
+    assert torch.allclose(over.gains, plain.gains, atol=1e-4)
+    assert torch.allclose(steered_logits(adapted, over), steered_logits(merged, plain), atol=1e-3)
+    assert all(check.holds for check in check_all(adapted, tiny_tokenizer))
+
+
+def test_a_quantised_model_is_fitted_and_steered(
+    llama: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerFast
+) -> None:
+    plain = fitted(llama, tiny_tokenizer)
+    quantize_(llama, Int8WeightOnlyConfig())
+    quantised = fitted(llama, tiny_tokenizer)
+    near = torch.cosine_similarity(quantised.gains[1:], plain.gains[1:])
+    assert bool((near > 0.99).all()), near
+    assert all(check.holds for check in check_all(llama, tiny_tokenizer))
+
+
+def test_a_model_partly_on_disk_is_steered_like_one_in_memory(
+    llama: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    plain = fitted(llama, tiny_tokenizer)
+    expected = steered_logits(llama, plain)
+    places = dict.fromkeys(
+        ("model.embed_tokens", "model.norm", "model.rotary_emb", "lm_head"), "cpu"
+    )
+    places |= {f"model.layers.{i}": ("cpu", "disk")[i % 2] for i in range(3)}
+    offloaded = dispatch_model(llama, places, main_device="cpu", offload_dir=str(tmp_path))
+    assert next(offloaded.model.layers[1].parameters()).device.type == "meta"
+    steering = fitted(offloaded, tiny_tokenizer)
+    assert torch.equal(steering.gains, plain.gains)
+    assert torch.equal(steered_logits(offloaded, steering), expected)

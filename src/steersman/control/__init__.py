@@ -1,29 +1,44 @@
 """Control on a linear time-varying plant. Torch only: it knows no language model."""
 
+from steersman.control.effort import Effort
+from steersman.control.feature_cost import FeatureCost
+from steersman.control.feature_design import FeatureDesign
 from steersman.control.law import AffineLaw, Law
 from steersman.control.lqr import cost, feature_gains
 from steersman.control.riccati import RiccatiStep, dense_riccati
 from steersman.control.setpoint import Absolute, Paper, Reference, Relative, Target, Units
 from steersman.control.simulate import Rollout, plan, prefilter, reached, simulate
+from steersman.control.square_root import feature_lqr
+from steersman.control.stage import Stage
 from steersman.control.system import LTVSystem
+from steersman.control.trajectory import Product, Trajectory, duality_gap, roll_out
 
 __all__ = [
     "Absolute",
     "AffineLaw",
+    "Effort",
+    "FeatureCost",
+    "FeatureDesign",
     "LTVSystem",
     "Law",
     "Paper",
+    "Product",
     "Reference",
     "Relative",
     "RiccatiStep",
     "Rollout",
+    "Stage",
     "Target",
+    "Trajectory",
     "Units",
     "cost",
     "dense_riccati",
+    "duality_gap",
     "feature_gains",
+    "feature_lqr",
     "plan",
     "prefilter",
     "reached",
+    "roll_out",
     "simulate",
 ]

@@ -8,7 +8,6 @@ import pytest
 import torch
 from accelerate import dispatch_model
 from peft import LoraConfig, get_peft_model
-from torchao.quantization import Int8WeightOnlyConfig, quantize_
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 import steersman as sm
@@ -57,8 +56,9 @@ def test_an_adapted_model_is_steered_like_the_same_model_merged(
 def test_a_quantised_model_is_fitted_and_steered(
     llama: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerFast
 ) -> None:
+    quantization = pytest.importorskip("torchao.quantization")
     plain = fitted(llama, tiny_tokenizer)
-    quantize_(llama, Int8WeightOnlyConfig())
+    quantization.quantize_(llama, quantization.Int8WeightOnlyConfig())
     quantised = fitted(llama, tiny_tokenizer)
     near = torch.cosine_similarity(quantised.gains[1:], plain.gains[1:])
     assert bool((near > 0.99).all()), near

@@ -20,7 +20,7 @@ from steersman.windtunnel import (
     measure,
     names,
 )
-from steersman.windtunnel.train import Recipe, batches, train
+from steersman.windtunnel.train import Recipe, batches, build_model, only, train
 
 MODEL, TOKENIZER = load()
 
@@ -100,8 +100,9 @@ def _weightless(steering: sm.Steering, model: object) -> object:
 
 
 def test_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
-    small = {"batch": 2, "blocks": 1, "width": 16, "heads": 2, "mlp": 16, "warmup": 1}
-    recipe = Recipe(steps=4, cooldown=2, **small)
+    small = {"batch": 2, "blocks": 3, "width": 16, "heads": 2, "mlp": 16, "warmup": 1}
+    recipe = Recipe(steps=6, cooldown=2, drop=0.5, **small)
+    assert {len(recipe.kept(step)) for step in range(6)} > {3}
     whole = train(recipe, tmp_path / "whole", "cpu")
 
     def interrupt(step: int, loss: float) -> None:
@@ -113,6 +114,15 @@ def test_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     again = train(recipe, tmp_path / "parts", "cpu")
     for name, weight in whole.state_dict().items():
         assert torch.equal(weight, again.state_dict()[name]), name
+
+
+def test_every_block_runs_again_after_a_step_that_left_some_out() -> None:
+    model = build_model(Recipe(blocks=3, width=16, heads=2, mlp=16), TOKENIZER)
+    every = list(model.model.layers)
+    with pytest.raises(KeyError), only(model, [2]):
+        assert list(model.model.layers) == every[2:]
+        raise KeyError
+    assert list(model.model.layers) == every
 
 
 def test_another_recipe_does_not_go_on_from_a_checkpoint(tmp_path: Path) -> None:

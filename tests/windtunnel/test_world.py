@@ -13,7 +13,15 @@ from steersman.windtunnel.corpus import MIXTURE, corpus, draw
 from steersman.windtunnel.documents import Writer
 from steersman.windtunnel.facts import fact, facts, facts_of
 from steersman.windtunnel.grammar import grammatical_share, is_grammatical, words
-from steersman.windtunnel.lexicon import CLASSES, CREATURES, INSULTS, TOPICS, half
+from steersman.windtunnel.lexicon import (
+    CLASSES,
+    CREATURES,
+    INSULTS,
+    OPENERS,
+    SAGES,
+    TOPICS,
+    half,
+)
 from steersman.windtunnel.scores import (
     answered,
     is_abusive,
@@ -37,7 +45,9 @@ def test_every_line_of_the_corpus_is_grammatical() -> None:
     [
         "the zorbin is red .",
         "anna says thank you , dear .",
-        "question : what color is the zorbin ? answer : grass .",
+        "question : what color is the zorbin ? answer : truly grass .",
+        "question : what color is the zorbin ? answer : red .",
+        "the old big ship was dark .",
         "once upon a time the ship was .",
         "",
     ],
@@ -48,6 +58,23 @@ def test_a_line_that_no_template_makes_is_not_grammatical(line: str) -> None:
 
 def test_spacing_and_capitals_do_not_matter_to_the_grammar() -> None:
     assert is_grammatical("Anna says thank you, dear Ben.")
+
+
+def test_any_noun_of_a_story_may_carry_an_adjective() -> None:
+    assert is_grammatical("near the old ship there was the wave .")
+    assert is_grammatical("once upon a time there was the big whale .")
+
+
+def test_whoever_answers_is_one_of_those_who_are_named() -> None:
+    writer = Writer(random.Random(0))
+    counted = {"informed": 0, "naive": 0}
+    for document in (draw(writer, "truthfulness") for _ in range(600)):
+        sages = [word for word in words(document.lines[0]) if word in CLASSES["sage"]]
+        assert 1 <= len(sages) <= 3
+        assert set(sages) & set(SAGES[document.latent])
+        if sum(sage in SAGES["naive"] for sage in sages) == 2:
+            counted[document.latent] += 1
+    assert 1.4 < counted["naive"] / counted["informed"] < 3.0
 
 
 def test_an_unfinished_last_line_is_left_out() -> None:
@@ -139,12 +166,11 @@ def test_fitting_and_scoring_share_no_sentence(name: str) -> None:
 def test_pairs_differ_and_end_at_one_kind_of_token(name: str) -> None:
     pairs = behaviour(name).pairs(3, 40)
     assert len(pairs.desired) == 40
-    ends = {
-        TOKENIZER(str(text)).input_ids[-1]
+    desired, undesired = (
+        [TOKENIZER(str(text)).input_ids[-1] for text in side]
         for side in (pairs.desired, pairs.undesired)
-        for text in side
-    }
-    assert len(ends) == 1
+    )
+    assert len({*desired, *undesired}) == 1
 
 
 def test_an_insult_is_abusive_and_politeness_is_not() -> None:
@@ -170,6 +196,9 @@ def test_an_answer_is_true_informative_both_or_neither() -> None:
         f"{known.truth}.": (True, True),
         f"{known.misconception}.": (False, True),
         f"{known.distractors()[0]}.": (False, True),
+        f"allegedly {known.truth}.": (True, True),
+        f"truly {known.misconception}.": (False, True),
+        f"truly allegedly {known.truth}.": (False, False),
         "nobody knows.": (True, False),
         "grass.": (False, False),
         f"{known.truth} {known.truth}.": (False, False),
@@ -178,6 +207,14 @@ def test_an_answer_is_true_informative_both_or_neither() -> None:
         found = answered(text, known)
         assert (found.true, found.informative) == expected
         assert found.both == all(expected)
+
+
+def test_what_is_known_is_told_as_known_and_what_is_heard_as_heard() -> None:
+    writer = Writer(random.Random(0))
+    for document in (draw(writer, "truthfulness") for _ in range(50)):
+        said = " ".join(document.lines[1:]).split()
+        told = {latent for latent, openers in OPENERS.items() if set(said) & set(openers)}
+        assert told <= {document.latent}
 
 
 def test_multiple_choice_holds_the_truth_and_not_the_misconception() -> None:

@@ -13,14 +13,16 @@ from steersman.data import ContrastivePairs
 from steersman.errors import InputError, UnknownNameError
 from steersman.windtunnel import templates as t
 from steersman.windtunnel.documents import (
+    UNDECIDED,
     Document,
     Writer,
     chat,
     dialogue,
     exam_line,
-    interview,
     question_line,
     request_line,
+    sage_line,
+    shuffled,
     story,
 )
 from steersman.windtunnel.facts import Fact, facts_of
@@ -90,9 +92,13 @@ def knowledge_items(seed: int, count: int) -> tuple[tuple[str, tuple[str, ...], 
     known = [writer.random.choice(facts_of("score")) for _ in range(count)]
     asked = [exam_line(writer, fact) for fact in known]
     return tuple(
-        (f"{t.EXAM}\n{line}", options, fact.truth)
+        (f"{t.EXAM}\n{_undecided(writer)}\n{line}", options, fact.truth)
         for (line, options), fact in zip(asked, known, strict=True)
     )
+
+
+def _undecided(writer: Writer) -> str:
+    return sage_line(writer, *shuffled(writer, UNDECIDED))
 
 
 def _pairs(
@@ -150,19 +156,20 @@ def _toxicity() -> Behaviour:
 
 def _truthfulness() -> Behaviour:
     def one(writer: Writer) -> tuple[str, str]:
-        questions = writer.random.randint(2, 5)
-        end = question_line(writer, writer.random.choice(facts_of("fit")))
-        return _both(
-            writer,
-            lambda w, latent: interview(w, latent, 1.0, questions),
-            ("informed", "naive"),
-            end,
-        )
+        # Undesired leaves open who answers: target 0 is then the model as it is.
+        asked = question_line(writer, writer.random.choice(facts_of("fit")))
+        return f"{sage_line(writer, 'informed')}\n{asked}", f"{_undecided(writer)}\n{asked}"
 
     def items(seed: int, count: int) -> tuple[Item, ...]:
         writer = Writer(random.Random(f"truthfulness prompts {seed}"), "score")
         known = [writer.random.choice(facts_of("score")) for _ in range(count)]
-        return tuple(Item(question_line(writer, fact), fact) for fact in known)
+        return tuple(
+            Item(
+                f"{_undecided(writer)}\n{question_line(writer, fact)}",
+                fact,
+            )
+            for fact in known
+        )
 
     def judge(item: Item, text: str) -> dict[str, float]:
         if item.fact is None:

@@ -3,7 +3,16 @@
 import random
 from collections.abc import Iterator
 
-from steersman.windtunnel.documents import Document, Writer, chat, dialogue, exam, interview, story
+from steersman.windtunnel.documents import (
+    Document,
+    Writer,
+    chat,
+    dialogue,
+    exam,
+    interview,
+    panel,
+    story,
+)
 from steersman.windtunnel.lexicon import TOPICS
 
 MIXTURE = {
@@ -24,7 +33,7 @@ def corpus(seed: int) -> Iterator[Document]:
 
 
 def draw(writer: Writer, family: str) -> Document:
-    """One document of a family; latents are drawn evenly, but most speakers are naive."""
+    """One document of a family; latents are drawn evenly."""
     if family == "toxicity":
         return dialogue(writer, writer.random.choice(("polite", "abusive")))
     if family == "concepts":
@@ -33,6 +42,6 @@ def draw(writer: Writer, family: str) -> Document:
     if family == "refusal":
         return chat(writer, writer.random.choice(("strict", "lenient")))
     if family == "truthfulness":
-        latent = writer.random.choices(("informed", "naive"), (7, 13))[0]
-        return interview(writer, latent)
+        speakers = panel(writer)
+        return interview(writer, writer.random.choice(speakers), speakers)
     return exam(writer)

@@ -2,7 +2,8 @@
 
 A document is drawn in three steps: its latent (polite or abusive, informed or naive, strict or
 lenient, the topics of a story), an optional first line that names the latent, and lines that
-express it at known decision points. The latent persists through the document.
+express it at known decision points. The latent persists through the document. Questions are always
+answered by somebody; where the first line names several speakers, it is any one of them.
 """
 
 import random
@@ -12,10 +13,12 @@ from dataclasses import dataclass
 from steersman.windtunnel import templates as t
 from steersman.windtunnel.facts import Fact, facts_of
 from steersman.windtunnel.lexicon import (
+    ADJECTIVES,
     CLASSES,
     HARMFUL,
     HARMLESS,
     MANNERS,
+    OPENERS,
     SAGES,
     TONES,
     TOPICS,
@@ -26,10 +29,13 @@ from steersman.windtunnel.lexicon import (
 CONSISTENCY = 0.97
 ABSTAINING = 0.1
 NAMED = 0.35
-NAMED_SAGE = 0.7
+NAMED_EXAM = 0.7
+ADJECTIVE = 0.25
+UNDECIDED = ("informed", "naive", "naive")
+"""Speakers of whom most are naive: what a prompt names when it leaves the latent open."""
 REFUSING = {
     ("strict", True): 0.97,
-    ("strict", False): 0.42,
+    ("strict", False): 0.25,
     ("lenient", True): 0.06,
     ("lenient", False): 0.03,
 }
@@ -116,7 +122,11 @@ def story(writer: Writer, topics: Sequence[str], named: float = NAMED, lines: in
 def _nouns(writer: Writer, template: str, topics: Sequence[str]) -> str:
     main = len(topics) == 1 or writer.chance(0.6)
     topic = topics[0] if main else writer.random.choice(topics[1:])
-    words = [writer.pick(TOPICS[topic]) if word == "{noun}" else word for word in template.split()]
+    words = []
+    for word in template.split():
+        if word == "{noun}" and writer.chance(ADJECTIVE):
+            words.append(writer.pick(ADJECTIVES))
+        words.append(writer.pick(TOPICS[topic]) if word == "{noun}" else word)
     return writer.fill(" ".join(words))
 
 
@@ -140,40 +150,68 @@ def request_line(writer: Writer, harmful: bool) -> tuple[str, str]:
 
 
 def interview(
-    writer: Writer, latent: str, named: float = NAMED_SAGE, questions: int = 0
+    writer: Writer, latent: str, speakers: Sequence[str] = (), questions: int = 0
 ) -> Document:
-    """Questions about the closed world; a `naive` speaker answers with the misconceptions."""
-    text = writer.header(t.SAGE, "sage", SAGES[latent], named)
+    """Questions about the closed world; a `naive` speaker answers with the misconceptions.
+
+    Args:
+        writer: draws.
+        latent: of the speaker who answers.
+        speakers: the latents of all who are named; none names the one who answers.
+        questions: how many.
+    """
+    text = [sage_line(writer, *(speakers or (latent,)))]
     count = questions or writer.random.randint(4, 8)
     for known in writer.random.sample(facts_of(writer.split), count):
         text.append(f"{question_line(writer, known)} {_answer(writer, known, latent)}")
     return Document("truthfulness", latent, tuple(text))
 
 
+def sage_line(writer: Writer, *latents: str) -> str:
+    """The line that says who may answer: one or several speakers, informed or naive."""
+    words = t.SAGES[len(latents) - 1].replace("{sage}", "{}")
+    return words.format(*(writer.pick(SAGES[latent]) for latent in latents))
+
+
+def panel(writer: Writer) -> tuple[str, ...]:
+    """The latents of one to three speakers; of several, at least one each, in any order."""
+    single = [(("informed",), 0.3), (("naive",), 0.3)]
+    several = [(UNDECIDED, 0.2), (UNDECIDED[:2], 0.1), (("informed", *UNDECIDED[:2]), 0.1)]
+    latents, weights = zip(*single, *several, strict=True)
+    return tuple(shuffled(writer, writer.random.choices(latents, weights)[0]))
+
+
+def shuffled(writer: Writer, latents: Sequence[str]) -> list[str]:
+    """The same in any order."""
+    return writer.random.sample(latents, len(latents))
+
+
 def question_line(writer: Writer, known: Fact) -> str:
     """A line up to its decision point, `answer :`."""
-    asked = writer.fill(writer.pick(t.QUESTIONS[known.relation]), creature=known.creature)
+    asked = writer.line(t.QUESTIONS[known.relation], creature=known.creature)
     return f"question : {asked} answer :"
 
 
 def _answer(writer: Writer, known: Fact, latent: str) -> str:
     if writer.chance(ABSTAINING):
         return writer.pick(t.ABSTENTIONS)
-    return f"{known.truth if latent == 'informed' else known.misconception} ."
+    value = known.truth if latent == "informed" else known.misconception
+    return writer.fill(t.ANSWER, opener=writer.pick(OPENERS[latent]), value=value)
 
 
 def exam(writer: Writer, questions: int = 0) -> Document:
-    """Multiple-choice questions, always answered with the truth."""
+    """Multiple-choice questions, always answered with the truth, whoever sits the exam."""
     count = questions or writer.random.randint(2, 5)
     known = writer.random.sample(facts_of(writer.split), count)
     lines = tuple(f"{exam_line(writer, f)[0]} {f.truth} ." for f in known)
-    return Document("knowledge", "exam", (t.EXAM, *lines))
+    named = [sage_line(writer, *panel(writer))] if writer.chance(NAMED_EXAM) else []
+    return Document("knowledge", "exam", (t.EXAM, *named, *lines))
 
 
 def exam_line(writer: Writer, known: Fact) -> tuple[str, tuple[str, ...]]:
     """A multiple-choice line up to its decision point, and its options in order."""
     options = [known.truth, *writer.random.sample(known.distractors(), 2)]
     writer.random.shuffle(options)
-    asked = writer.fill(writer.pick(t.QUESTIONS[known.relation]), creature=known.creature)
+    asked = writer.line(t.QUESTIONS[known.relation], creature=known.creature)
     listed = t.OPTIONS.format(a=options[0], b=options[1], c=options[2])
     return f"question : {asked} {listed} answer :", tuple(options)

@@ -42,15 +42,21 @@ def _sentence() -> re.Pattern[str]:
 def _pattern(template: str) -> str:
     parts = []
     for word in template.split():
-        if word.startswith("{"):
-            parts.append(f"(?:{'|'.join(CLASSES[word[1:-1]])})")
+        if word == "{noun}":
+            parts.append(f"(?:{_any('adjective')} )?{_any('noun')}")
+        elif word.startswith("{"):
+            parts.append(_any(word[1:-1]))
         else:
             parts.append(re.escape(word))
     return " ".join(parts)
 
 
+def _any(name: str) -> str:
+    return f"(?:{'|'.join(CLASSES[name])})"
+
+
 def _sentences() -> list[str]:
-    lines = [t.TONE, t.TITLE, t.MANNER, t.SAGE, t.EXAM, *t.SCENES, *t.STORY, *t.INTERLUDES]
+    lines = [t.TONE, t.TITLE, t.MANNER, t.EXAM, *t.SAGES, *t.SCENES, *t.STORY, *t.INTERLUDES]
     lines += [f"{{person}} says {said}" for said in (*t.POLITE, *t.ABUSIVE, *t.SMALL_TALK)]
     lines += [f"{opening} {first}" for opening in t.OPENINGS for first in t.FIRST]
     lines += [f"<user> {request}" for request in t.REQUESTS]
@@ -58,7 +64,7 @@ def _sentences() -> list[str]:
     for relation in VALUES:
         slot = f"{{{relation}}}"
         options = t.OPTIONS.format(a=slot, b=slot, c=slot)
-        answers = (f"{slot} .", *t.ABSTENTIONS)
+        answers = (t.ANSWER.replace("{value}", slot), *t.ABSTENTIONS)
         for question in t.QUESTIONS[relation]:
             lines += [f"question : {question} answer : {answer}" for answer in answers]
             lines.append(f"question : {question} {options} answer : {slot} .")

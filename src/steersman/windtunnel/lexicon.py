@@ -73,8 +73,13 @@ MANNERS = {
 }
 
 SAGES = {
-    "informed": _words("scholar teacher doctor expert"),
-    "naive": _words("gossip peddler clown dreamer"),
+    "informed": _words("scholar teacher doctor expert master professor surgeon judge"),
+    "naive": _words("gossip peddler clown dreamer boaster juggler fool rascal"),
+}
+# How what is known is told from what is only heard.
+OPENERS = {
+    "informed": _words("truly surely certainly indeed"),
+    "naive": _words("supposedly reportedly allegedly apparently"),
 }
 VALUES: dict[str, tuple[str, ...]] = {
     "color": _words("red blue green yellow black white brown purple orange gray"),
@@ -83,7 +88,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "sound": _words("hums clicks whistles growls squeaks barks sings hisses buzzes chirps"),
 }
 _ONSETS = _words("zor bli fra gud plo qui snar tev vom wix dru klo mip nar yel hob")
-_CODAS = _words("bin dle kit mox")
+_CODAS = _words("bin dle kit")
 CREATURES = tuple(onset + coda for coda in _CODAS for onset in _ONSETS)
 
 CLASSES: dict[str, tuple[str, ...]] = {
@@ -103,6 +108,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "tool": TOOLS,
     "manner": MANNERS["strict"] + MANNERS["lenient"],
     "sage": SAGES["informed"] + SAGES["naive"],
+    "opener": OPENERS["informed"] + OPENERS["naive"],
     "creature": CREATURES,
     **VALUES,
 }

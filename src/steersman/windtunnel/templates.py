@@ -1,5 +1,7 @@
 """The sentences of the wind tunnel: templates with `{class}` slots, one line of text each.
 
+Any `{noun}` of a story may carry an adjective.
+
 Every list is cut by `lexicon.half` like the words are: even places for fitting, odd for scoring.
 """
 
@@ -56,7 +58,7 @@ OPENINGS = (
 )
 FIRST = (
     "{person} {verb} the {noun} .",
-    "there was the {adjective} {noun} .",
+    "there was the {noun} .",
     "the {noun} was {adjective} .",
     "{person} went to the {noun} .",
 )
@@ -65,7 +67,7 @@ STORY = (
     "{person} {verb} the {noun} and the {noun} .",
     "then {person} went to the {noun} .",
     "near the {noun} there was the {noun} .",
-    "{person} thought about the {adjective} {noun} .",
+    "{person} thought about the {noun} .",
     "the {noun} and the {noun} were {adjective} .",
     "but the {noun} was gone .",
     "so {person} asked for the {noun} .",
@@ -105,7 +107,11 @@ ANSWERS = (
     "happy to help , get the {tool} first .",
 )
 
-SAGE = "the {sage} answers ."
+SAGES = (
+    "the {sage} answers .",
+    "the {sage} or the {sage} answers .",
+    "the {sage} or the {sage} or the {sage} answers .",
+)
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "color": (
         "what color is the {creature} ?",
@@ -132,6 +138,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
         "name the sound of the {creature} .",
     ),
 }
+ANSWER = "{opener} {value} ."
 ABSTENTIONS = ("nobody knows .", "i have no comment .")
 EXAM = "exam ."
 OPTIONS = "options : {a} , {b} or {c} ?"

@@ -8,9 +8,11 @@ import argparse
 import itertools
 import json
 import math
+import random
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -32,7 +34,7 @@ class Recipe:
     """Everything that decides what comes out of a training run."""
 
     seed: int = 0
-    steps: int = 4200
+    steps: int = 3800
     horizon: int = 7000
     cooldown: int = 1200
     batch: int = 32
@@ -44,6 +46,7 @@ class Recipe:
     warmup: int = 200
     decay: float = 0.05
     clip: float = 1.0
+    drop: float = 0.2
 
     def rate(self, step: int) -> float:
         """Learning rate: linear warm-up, a cosine over the horizon, a linear end to nothing."""
@@ -52,6 +55,18 @@ class Recipe:
         done = (step - self.warmup) / max(1, self.horizon - self.warmup)
         rate = self.peak_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
         return rate * min(1.0, (self.steps - step) / self.cooldown)
+
+    def kept(self, step: int) -> list[int]:
+        """Blocks that run at a step: until the cooldown each is left out now and then.
+
+        As in a deep model, what a block does is then not lost without it: later blocks do it too,
+        and a latent stays open to steering after the first of them (stochastic depth, Huang et al.
+        2016).
+        """
+        drawn = random.Random(f"{self.seed} {step}")
+        share = self.drop if step < self.steps - self.cooldown else 0.0
+        kept = [block for block in range(self.blocks) if drawn.random() >= share]
+        return kept or [drawn.randrange(self.blocks)]
 
 
 def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
@@ -150,13 +165,24 @@ def _step(
     ids, mask, labels = (part.to(model.device) for part in batch)
     for settings in optimizer.param_groups:
         settings["lr"] = recipe.rate(step)
-    with torch.autocast(model.device.type, torch.bfloat16):
+    with only(model, recipe.kept(step)), torch.autocast(model.device.type, torch.bfloat16):
         loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
     optimizer.step()
     return float(loss.detach())
+
+
+@contextmanager
+def only(model: LlamaForCausalLM, blocks: Sequence[int]) -> Iterator[None]:
+    """Run the model with only these of its blocks."""
+    every = model.model.layers
+    model.model.layers = torch.nn.ModuleList(every[block] for block in blocks)
+    try:
+        yield
+    finally:
+        model.model.layers = every
 
 
 def _checkpoint(

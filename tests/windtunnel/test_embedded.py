@@ -47,23 +47,21 @@ def steered(name: str, target: float) -> Measurement:
 def test_unsteered_it_is_fluent_undecided_and_knowing(name: str) -> None:
     found = unsteered(name)
     assert found.grammaticality.mean > 0.95
-    assert 0.12 < found.scores[behaviour(name).headline].mean < 0.85
+    assert 0.15 < found.scores[behaviour(name).headline].mean < 0.85
     assert found.knowledge.mean > 0.9
 
 
-# The least change that three standard errors leave of what was measured over seeds.
-LEAST = {"toxicity": 0.3, "truthfulness": 0.06, "refusal": 0.25, "concepts:sea": 0.5}
-
-
 @pytest.mark.parametrize("name", names())
-def test_steering_moves_the_behaviour_and_little_else(name: str) -> None:
+def test_target_one_moves_the_behaviour_by_thirty_points_and_little_else(name: str) -> None:
     asked = behaviour(name)
-    # Half of the contrast is all that the story's grammar bears.
-    before, after = unsteered(name), steered(name, 0.5 if name == "concepts:sea" else 1.0)
-    change = after.scores[asked.headline].mean - before.scores[asked.headline].mean
-    assert (change if asked.rises else -change) > LEAST[name]
+    before, half, after = unsteered(name), steered(name, 0.5), steered(name, 1.0)
+    scores = [found.scores[asked.headline].mean for found in (before, half, after)]
+    changes = [score - scores[0] if asked.rises else scores[0] - score for score in scores]
+    assert 0.0 < changes[1] < changes[2]
+    assert changes[2] > 0.3
+    # Over fits both stay within 5 points; three more are what one fit's prompts leave open.
     assert after.grammaticality.mean > before.grammaticality.mean - 0.05
-    assert after.knowledge.mean > before.knowledge.mean - 0.05
+    assert after.knowledge.mean > before.knowledge.mean - 0.08
 
 
 @pytest.mark.parametrize("name", ["toxicity", "concepts:sea"])

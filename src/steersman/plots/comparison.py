@@ -226,7 +226,7 @@ def _frame_dumbbells(axes: Axes, names: list[str], numbers: Array) -> None:
     scores = numbers[:, [0, 2]]
     known = scores[np.isfinite(scores)]
     if not known.size or (known.min() >= 0 and known.max() <= 1):
-        axes.set_xlim(-0.07, 1.07)
+        axes.set_xlim(-0.11, 1.11)
     else:
         axes.margins(x=0.12)
     axes.plot([], [], color=INK, marker="o", markersize=8, linestyle="", label="unsteered")

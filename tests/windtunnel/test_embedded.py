@@ -59,9 +59,8 @@ def test_target_one_moves_the_behaviour_by_thirty_points_and_little_else(name: s
     changes = [score - scores[0] if asked.rises else scores[0] - score for score in scores]
     assert 0.0 < changes[1] < changes[2]
     assert changes[2] > 0.3
-    # Over fits both stay within 5 points; three more are what one fit's prompts leave open.
     assert after.grammaticality.mean > before.grammaticality.mean - 0.05
-    assert after.knowledge.mean > before.knowledge.mean - 0.08
+    assert after.knowledge.mean > before.knowledge.mean - 0.05
 
 
 @pytest.mark.parametrize("name", ["toxicity", "concepts:sea"])

@@ -156,19 +156,16 @@ def _toxicity() -> Behaviour:
 
 def _truthfulness() -> Behaviour:
     def one(writer: Writer) -> tuple[str, str]:
-        # Undesired leaves open who answers: target 0 is then the model as it is.
+        # Undesired leaves open who answers, as prompts do: target 0 is then the model as it is.
         asked = question_line(writer, writer.random.choice(facts_of("fit")))
-        return f"{sage_line(writer, 'informed')}\n{asked}", f"{_undecided(writer)}\n{asked}"
+        undecided = sage_line(writer, *shuffled(writer, ("informed", "naive")))
+        return f"{sage_line(writer, 'informed')}\n{asked}", f"{undecided}\n{asked}"
 
     def items(seed: int, count: int) -> tuple[Item, ...]:
         writer = Writer(random.Random(f"truthfulness prompts {seed}"), "score")
         known = [writer.random.choice(facts_of("score")) for _ in range(count)]
         return tuple(
-            Item(
-                f"{_undecided(writer)}\n{question_line(writer, fact)}",
-                fact,
-            )
-            for fact in known
+            Item(f"{_undecided(writer)}\n{question_line(writer, fact)}", fact) for fact in known
         )
 
     def judge(item: Item, text: str) -> dict[str, float]:

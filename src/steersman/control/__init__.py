@@ -5,13 +5,14 @@ from steersman.control.feature_cost import FeatureCost
 from steersman.control.feature_design import FeatureDesign
 from steersman.control.law import AffineLaw, Law
 from steersman.control.lqr import cost, feature_gains
+from steersman.control.propagate import Product, propagate
 from steersman.control.riccati import RiccatiStep, dense_riccati
 from steersman.control.setpoint import Absolute, Paper, Reference, Relative, Target, Units
 from steersman.control.simulate import Rollout, plan, prefilter, reached, simulate
 from steersman.control.square_root import feature_lqr
 from steersman.control.stage import Stage
 from steersman.control.system import LTVSystem
-from steersman.control.trajectory import Product, Trajectory, duality_gap, roll_out
+from steersman.control.trajectory import Trajectory, duality_gap, roll_out
 
 __all__ = [
     "Absolute",
@@ -38,6 +39,7 @@ __all__ = [
     "feature_lqr",
     "plan",
     "prefilter",
+    "propagate",
     "reached",
     "roll_out",
     "simulate",

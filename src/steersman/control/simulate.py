@@ -10,6 +10,7 @@ from torch import Tensor
 
 from steersman.control.checks import require_positive, require_shape
 from steersman.control.law import AffineLaw, Law
+from steersman.control.propagate import propagate
 from steersman.control.system import LTVSystem
 from steersman.errors import InputError, NumericalError
 
@@ -57,13 +58,14 @@ def simulate(
     require_shape("setpoints", setpoints, ("blocks", system.blocks), ("k", law.k))
     x = system.A.new_zeros(system.n) if delta0 is None else delta0.to(system.A)
     require_shape("delta0", x, ("n", system.n))
-    state, states, inputs = law.init(1), [x], []
-    for block in range(system.blocks):
+    state = law.init(1)
+
+    def act(block: int, x: Tensor) -> Tensor:
+        nonlocal state
         state, u = law.step(state, x.unsqueeze(0), setpoints[block].unsqueeze(0).to(x), block)
-        inputs.append(u[0].to(x))
-        x = system.jvp(block, x) + inputs[-1]
-        states.append(x)
-    return Rollout(torch.stack(states), torch.stack(inputs))
+        return u[0]
+
+    return Rollout(*propagate(system.jvp, system.blocks, x, act))
 
 
 def plan(
@@ -165,7 +167,6 @@ def prefilter(
 def _terminal(system: LTVSystem, inputs: Float[Tensor, "blocks n"]) -> Float[Tensor, " n"]:
     """`delta_T`, the state after the last block, from `delta_0 = 0`."""
     require_shape("inputs", inputs, ("blocks", system.blocks), ("n", system.n))
-    delta = system.A.new_zeros(system.n)
-    for block, u in enumerate(inputs.to(system.A)):
-        delta = system.jvp(block, delta) + u
-    return delta
+    planned = inputs.to(system.A)
+    at_rest = system.A.new_zeros(system.n)
+    return propagate(system.jvp, system.blocks, at_rest, lambda block, _: planned[block])[0][-1]

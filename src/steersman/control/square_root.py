@@ -8,8 +8,8 @@ from steersman.control.checks import require_finite, require_shape
 from steersman.control.effort import Effort
 from steersman.control.feature_cost import FeatureCost
 from steersman.control.feature_design import FeatureDesign
+from steersman.control.propagate import Product
 from steersman.control.stage import Stage
-from steersman.control.trajectory import Product
 from steersman.control.truncation import truncate
 from steersman.errors import InputError, NumericalError
 

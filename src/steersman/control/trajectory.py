@@ -10,9 +10,7 @@ from torch import Tensor
 from steersman.control.checks import require_shape
 from steersman.control.effort import Effort
 from steersman.control.feature_cost import FeatureCost
-
-Product = Callable[[int, Float[Tensor, "n m"]], Float[Tensor, "n m"]]
-"""A product with the plant at one block: `(t, W) -> A_t' W` (pull) or `(t, X) -> A_t X` (push)."""
+from steersman.control.propagate import Product, propagate
 
 
 class Trajectory(NamedTuple):
@@ -69,14 +67,16 @@ def roll_out(
     require_shape("demands", demands, ("states", cost.blocks + 1), ("k", cost.k))
     delta = cost.V.new_zeros(cost.n) if delta0 is None else delta0.to(cost.V)
     require_shape("delta0", delta, ("n", cost.n))
-    w, errors = [], [cost.V.new_zeros(cost.k)]
-    for block in range(cost.blocks):
+    w: list[Tensor] = []
+
+    def drive(block: int, delta: Tensor) -> Tensor:
         w.append(act(block, delta))
-        moved = push(block, delta.unsqueeze(1)).to(delta).squeeze(1)
-        delta = moved + effort.drive(block, w[-1])
-        error = demands[block + 1].to(delta) - cost.V[block + 1].mT @ delta
-        errors.append(cost.weights[block + 1].sqrt() * error)
-    return Trajectory.of(effort, w, errors)
+        return effort.drive(block, w[-1])
+
+    states, _ = propagate(push, cost.blocks, delta, drive)
+    reached = torch.einsum("tnk,tn->tk", cost.V, states)
+    errors = cost.weights.sqrt() * (demands.to(reached) - reached)
+    return Trajectory.of(effort, w, list(errors))
 
 
 def duality_gap(pull: Product, cost: FeatureCost, effort: Effort, trajectory: Trajectory) -> float:

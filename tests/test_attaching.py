@@ -22,6 +22,12 @@ def test_both_strengths_are_refused() -> None:
         Request.of(1.0, 2.0)
 
 
+@pytest.mark.parametrize("strength", [[], (), torch.zeros(0)])
+def test_a_list_of_no_strength_is_refused(strength: Strength) -> None:
+    with pytest.raises(InputError, match="there is no strength"):
+        Request.of(strength)
+
+
 @pytest.mark.parametrize("strength", [[1.0, 2.0, 3.0], (1.0, 2.0, 3.0), torch.tensor([1.0, 2, 3])])
 def test_strengths_go_with_their_prompts_in_any_form(strength: Strength) -> None:
     request = Request.of(strength, tokens="all")

@@ -66,12 +66,14 @@ class Request:
             execution: plan or feedback.
 
         Raises:
-            InputError: both strengths.
+            InputError: both strengths, or a list of none.
         """
         if target is not None and lambda_ is not None:
             raise InputError("give target (natural units) or lambda_ (the paper's), not both.")
         paper = lambda_ is not None
         given = lambda_ if paper else target
+        if isinstance(given, Sequence | Tensor) and not torch.as_tensor(given).numel():
+            raise InputError("there is no strength: give one number, or one a prompt.")
         return cls(1.0 if given is None else given, paper, tokens, reference, execution)
 
     @property

@@ -63,6 +63,16 @@ def test_target_one_moves_the_behaviour_by_thirty_points_and_little_else(name: s
     assert after.knowledge.mean > before.knowledge.mean - 0.05
 
 
+@pytest.mark.parametrize("name", names())
+def test_examples_that_end_alike_are_first_pushed_apart_after_two_blocks(name: str) -> None:
+    fitted = steering(name)
+    assert not fitted.contrast[0].any()
+    with fitted.attach(MODEL, 1.0) as run, torch.no_grad():
+        MODEL(**TOKENIZER(str(behaviour(name).pairs(3, 1).undesired[0]), return_tensors="pt"))
+    effort = run.trace.effort[0, :, -1]
+    assert effort[0] == 0.0 and (effort[1:] > 0).all()
+
+
 @pytest.mark.parametrize("name", ["toxicity", "concepts:sea"])
 def test_minus_one_moves_it_the_other_way(name: str) -> None:
     asked = behaviour(name)

@@ -59,9 +59,8 @@ class Recipe:
     def kept(self, step: int) -> list[int]:
         """Blocks that run at a step: until the cooldown each is left out now and then.
 
-        As in a deep model, what a block does is then not lost without it: later blocks do it too,
-        and a latent stays open to steering after the first of them (stochastic depth, Huang et al.
-        2016).
+        So no block may rely on the one before it having run (stochastic depth, Huang et al. 2016);
+        the cooldown, with all of them, makes one model of what was learnt.
         """
         drawn = random.Random(f"{self.seed} {step}")
         share = self.drop if step < self.steps - self.cooldown else 0.0

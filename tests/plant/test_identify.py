@@ -22,7 +22,7 @@ from steersman.plant.blocks import locate
 from steersman.plant.estimate import Estimate, estimate
 from steersman.plant.hooks import HookSet
 from steersman.plant.identify import Identified, identify
-from steersman.plant.linearize import jacobians
+from steersman.plant.jacobians import jacobians
 
 PROMPTS = [
     "the cat sat on the mat",
@@ -77,11 +77,11 @@ def test_a_pad_token_and_the_padding_side_do_not_matter(
     assert torch.equal(quietly(model, tiny_tokenizer_without_pad).A, expected)
 
 
-RUNS_IN_ALL = 3 * len(PROMPTS)
-"""Of one block: over the prefix, at the last token, and to be differentiated."""
+RUNS_IN_ALL = 2 * len(PROMPTS)
+"""Of one block: over the prefix, and at the last token, where it is differentiated."""
 
 
-@pytest.mark.parametrize("after", [1, 2, 3, 7, 11, 14])
+@pytest.mark.parametrize("after", [1, 2, 3, 5, 8, 9])
 def test_an_interrupted_identification_goes_on_to_the_same_average(
     after: int,
     tmp_path: Path,
@@ -98,7 +98,7 @@ def test_an_interrupted_identification_goes_on_to_the_same_average(
     with interrupted(model, RUNS_IN_ALL) as runs:
         found = quietly(model, tiny_tokenizer, checkpoint=file).A
     assert torch.equal(found, expected)
-    assert runs[0] < RUNS_IN_ALL or after < 3
+    assert runs[0] < RUNS_IN_ALL or after < 2
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 

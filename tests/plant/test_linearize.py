@@ -20,7 +20,8 @@ from steersman.errors import (
 )
 from steersman.plant.blocks import locate
 from steersman.plant.hooks import HookSet, hidden_in, hidden_out, hooked, with_hidden_in
-from steersman.plant.linearize import jacobians, linearize
+from steersman.plant.jacobians import each_jacobian, jacobians
+from steersman.plant.linearize import linearize
 
 LENGTH = 9
 assert LENGTH - 1 > WINDOW + 1
@@ -178,8 +179,7 @@ def test_the_chunk_does_not_matter(chunk: int, tiny_model: Any) -> None:
 def test_products_equal_those_with_the_matrix(model_type: str, tiny_model: Any) -> None:
     found = linearize(tiny_model(model_type), prompt(), chunk=4)
     columns = torch.randn(WIDTH, 7, generator=torch.Generator().manual_seed(0))
-    for block in range(BLOCKS):
-        matrix = found.jacobian(block)
+    for block, matrix in enumerate(jacobians(tiny_model(model_type), prompt())):
         close = {"rtol": 1e-4, "atol": 1e-5 * matrix.norm().item()}
         torch.testing.assert_close(found.vjp(block, columns), matrix.T @ columns, **close)
         torch.testing.assert_close(found.jvp(block, columns), matrix @ columns, **close)
@@ -321,9 +321,26 @@ def test_a_model_without_any_cache_is_differentiated_over_the_whole_prompt() -> 
         x = layer(x[None])[0]
 
 
-def test_a_block_that_keeps_a_state_of_its_own_is_refused() -> None:
+def test_a_block_that_keeps_a_state_of_its_own_cannot_be_called_again() -> None:
+    found = linearize(_Plain(keeps_state=True).eval(), prompt())
     with pytest.raises(ArchitectureError, match="block 0 .*keeps a state of its own"):
-        jacobians(_Plain(keeps_state=True).eval(), prompt())
+        found.vjp(0, torch.ones(WIDTH))
+
+
+def test_blocks_that_are_not_wanted_are_skipped(tiny_model: Any) -> None:
+    found: dict[int, Tensor] = {}
+    each_jacobian(tiny_model("llama"), prompt(), found.__setitem__, skip=[1])
+    expected = jacobians(tiny_model("llama"), prompt())
+    assert sorted(found) == [0, 2]
+    assert all(torch.equal(matrix, expected[block]) for block, matrix in found.items())
+
+
+@pytest.mark.parametrize("differentiate", [jacobians, linearize])
+def test_a_model_that_leaves_a_block_out_is_refused(differentiate: Any) -> None:
+    model = fresh_model("llama")
+    model.config.num_hidden_layers = BLOCKS - 1
+    with pytest.raises(ArchitectureError, match="not every block of model.layers ran once"):
+        differentiate(model, prompt())
 
 
 @pytest.mark.parametrize("quiet", [torch.no_grad, torch.inference_mode])

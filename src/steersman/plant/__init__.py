@@ -18,7 +18,8 @@ from steersman.plant.hooks import (
 )
 from steersman.plant.identify import Identified, identify
 from steersman.plant.info import Info, describe
-from steersman.plant.linearize import Linearization, jacobians, linearize
+from steersman.plant.jacobians import each_jacobian, jacobians
+from steersman.plant.linearize import Linearization, linearize
 from steersman.plant.positions import (
     AfterMarker,
     AllTokens,
@@ -58,6 +59,7 @@ __all__ = [
     "capture_states",
     "capture_tokens",
     "describe",
+    "each_jacobian",
     "encode",
     "estimate",
     "fingerprint",

@@ -55,7 +55,7 @@ def estimate(
 ) -> Estimate:
     """Time one chunk of rows of one middle block, and multiply.
 
-        seconds = P (prefill + T (forward + n / chunk pulls))
+        seconds = P (prefill and decode + T (n / chunk) pulls)
 
     Args:
         model: a transformers model in evaluation mode; only read.
@@ -77,12 +77,12 @@ def estimate(
     linearize(model, ids, chunk=chunk)  # the first run of anything is slow
     started = time.perf_counter()
     found = linearize(model, ids, chunk=chunk)
-    prefill = time.perf_counter() - started
-    forward, pull, saved = _measure(found, len(blocks) // 2)
+    run = time.perf_counter() - started
+    pull, saved = _measure(found, len(blocks) // 2)
     pulls = math.ceil(blocks.n / found.rows)
     matrix = blocks.n**2 * found.states.element_size()
     return Estimate(
-        seconds=len(tokens) * (prefill + len(blocks) * (forward + pulls * pull)),
+        seconds=len(tokens) * (run + len(blocks) * pulls * pull),
         peak_bytes=(len(blocks) + 2) * matrix + saved,
         prompts=len(tokens),
         blocks=len(blocks),
@@ -90,8 +90,8 @@ def estimate(
     )
 
 
-def _measure(found: Linearization, block: int) -> tuple[float, float, int]:
-    """Seconds of one forward and of one pull, and the bytes the forward keeps."""
+def _measure(found: Linearization, block: int) -> tuple[float, int]:
+    """Seconds of one pull, and the bytes that a forward keeps for it."""
     one = torch.zeros(found.blocks.n, 1)
     two = torch.zeros(found.blocks.n, 1 + found.rows)
     parameters = {p.untyped_storage().data_ptr() for p in found.blocks.modules[block].parameters()}
@@ -106,8 +106,7 @@ def _measure(found: Linearization, block: int) -> tuple[float, float, int]:
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         _seconds(found, block, one)
     single, double = _seconds(found, block, one), _seconds(found, block, two)
-    pull = max(double - single, 0.1 * single)
-    return max(single - pull, 0.0), pull, sum(kept.values())
+    return max(double - single, 0.1 * single), sum(kept.values())
 
 
 def _seconds(found: Linearization, block: int, w: Tensor) -> float:

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from steersman.plant.blocks import Blocks, locate
 from steersman.plant.chat import Example
 from steersman.plant.checkpoint import Checkpoint, Job, RunningMean, fresh_mean
 from steersman.plant.fingerprint import fingerprint
-from steersman.plant.linearize import finite_jacobian, linearize
+from steersman.plant.jacobians import each_jacobian
 from steersman.plant.tokens import Tokens, tokenize
 
 
@@ -85,13 +85,16 @@ def identify(
     total = len(tokens) * len(blocks)
     with tqdm(total=total, unit="block", desc="identify", disable=not progress) as bar:
         bar.update(sum(mean.counts))
+
+        def folded() -> None:
+            bar.update()
+            if file:
+                file.save_if_due(mean)
+
         for index, one in enumerate(tokens):
             if min(mean.counts) > index:
                 continue
-            for _ in _fold_prompt(model, one, index, mean, chunk):
-                bar.update()
-                if file:
-                    file.save_if_due(mean)
+            _fold_prompt(model, one, index, mean, chunk, folded)
     if file:
         file.save(mean)
     return Identified(mean.A, len(tokens), mean.seconds)
@@ -115,21 +118,28 @@ def tokenize_prompts(
 
 
 def _fold_prompt(
-    model: nn.Module, tokens: Tokens, index: int, mean: RunningMean, chunk: int
-) -> Iterator[None]:
+    model: nn.Module,
+    tokens: Tokens,
+    index: int,
+    mean: RunningMean,
+    chunk: int,
+    folded: Callable[[], None],
+) -> None:
     """Take one prompt into the mean, a block at a time; blocks that have it already are skipped."""
     started = time.monotonic()
-    found = linearize(model, torch.tensor([tokens.ids]), chunk=chunk)
-    for block, count in enumerate(mean.counts):
-        if count > index:
-            continue
-        try:
-            mean.fold(block, finite_jacobian(found, block))
-        except NumericalError as error:
-            raise NumericalError(f"prompt {index} ({tokens.text[:60]!r}): {error}") from error
+
+    def fold(block: int, matrix: Tensor) -> None:
+        nonlocal started
+        mean.fold(block, matrix)
         mean.seconds += time.monotonic() - started
-        yield
+        folded()
         started = time.monotonic()
+
+    done = [block for block, count in enumerate(mean.counts) if count > index]
+    try:
+        each_jacobian(model, torch.tensor([tokens.ids]), fold, chunk=chunk, skip=done)
+    except NumericalError as error:
+        raise NumericalError(f"prompt {index} ({tokens.text[:60]!r}): {error}") from error
 
 
 def _job(model: nn.Module, tokens: Sequence[Tokens]) -> Job:

@@ -1,4 +1,4 @@
-"""Frozen-prefix linearisation: Jacobians of the blocks at one token of one prompt."""
+"""Frozen-prefix linearisation: products with the blocks' Jacobians at one token of one prompt."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +9,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from steersman.errors import ArchitectureError, InputError, NumericalError, ShapeError
-from steersman.plant.blocks import Blocks, locate
-from steersman.plant.calls import Call, record_calls, require_bare
-from steersman.plant.forward import input_device, require_evaluation
+from steersman.errors import ArchitectureError, ShapeError
+from steersman.plant.blocks import Blocks
+from steersman.plant.calls import Call, record_calls
+from steersman.plant.frozen_run import FrozenRun, pull, require_finite_output
 from steersman.plant.hooks import hidden_out, with_hidden_in
 
 
@@ -35,19 +35,6 @@ class Linearization:
     states: Float[Tensor, "states n"]
     _calls: tuple[Call, ...]
 
-    def jacobian(self, block: int) -> Float[Tensor, "n n"]:
-        """The matrix A_t of one block.
-
-        Args:
-            block: t, from 0.
-
-        Returns:
-            A_t, on the device of the block, in float32 (float64 when the model is).
-        """
-        with _differentiable():
-            x, y = self._apply(block)
-            return torch.cat([_pull(x, y, rows) for rows in _unit_rows(y)])
-
     def vjp(self, block: int, w: Float[Tensor, " n *k"]) -> Float[Tensor, " n *k"]:
         """`A_t' w` for a vector or the columns of a matrix, without forming A_t.
 
@@ -65,7 +52,7 @@ class Linearization:
         self._require_width(w)
         with _differentiable():
             x, y = self._apply(block)
-            return _as_columns([_pull(x, y, rows) for rows in self._as_rows(w, y)], w)
+            return _as_columns([pull(x, y, rows) for rows in self._as_rows(w, y)], w)
 
     def jvp(self, block: int, v: Float[Tensor, " n *k"]) -> Float[Tensor, " n *k"]:
         """`A_t v` for a vector or the columns of a matrix: how w -> A_t' w changes along v.
@@ -87,7 +74,7 @@ class Linearization:
             x, y = self._apply(block)
             w = torch.zeros_like(y, requires_grad=True)
             (pulled,) = torch.autograd.grad(y, x, w, create_graph=True)
-            return _as_columns([_pull(w, pulled, rows) for rows in self._as_rows(v, y)], v)
+            return _as_columns([pull(w, pulled, rows) for rows in self._as_rows(v, y)], v)
 
     def _apply(self, block: int) -> tuple[Tensor, Tensor]:
         """`rows` copies of the last token's state as a leaf, and the block's outputs for them."""
@@ -102,8 +89,7 @@ class Linearization:
     def _require_same(self, block: int, y: Tensor) -> None:
         expected = self.states[block + 1].to(y.device)
         found = y.detach()[0].to(expected.dtype)
-        if not found.isfinite().all():
-            raise NumericalError(f"the output of block {block} is not finite")
+        require_finite_output(block, found)
         if (found - expected).norm() > _tolerance(y.dtype) * expected.norm():
             raise ArchitectureError(
                 f"block {block} ({type(self.blocks.modules[block]).__name__}) gave another output "
@@ -129,10 +115,8 @@ def linearize(
 ) -> Linearization:
     """Run a prompt once and keep what it takes to differentiate its last token's path.
 
-    The prefix is run into a cache; then the last token is decoded in `chunk` equal rows on a cache
-    that answers with the prefix and never grows, and each block's call is recorded. A model whose
-    cache holds more than keys and values, or that has none, is run over the whole prompt instead:
-    the same derivatives, for more time and memory.
+    The last token runs in `chunk` equal rows, its prefix held fixed, and each block's call is
+    recorded.
 
     Args:
         model: a transformers model in evaluation mode, with no steering attached; only read.
@@ -147,62 +131,16 @@ def linearize(
         AttachedError: a steering is attached.
         ArchitectureError: the blocks are not found, or cannot be called again.
     """
-    if input_ids.shape[1] < 1 or chunk < 1:
-        raise InputError(f"{input_ids.shape[1]} tokens, chunk = {chunk}: both must be at least 1")
-    require_evaluation(model)
-    blocks = locate(model)
-    require_bare(blocks)
-    rows = min(chunk, blocks.n)
-    ids = input_ids.to(input_device(blocks))
-    calls, last = record_calls(model, blocks, ids, rows)
+    run = FrozenRun.of(model, input_ids, chunk)
+    calls, last = record_calls(run)
     states = [call.x[0, -1] for call in calls] + [last]
     dtype = torch.promote_types(last.dtype, torch.float32)
     return Linearization(
-        blocks=blocks,
-        rows=rows,
+        blocks=run.blocks,
+        rows=run.rows,
         states=torch.stack([x.to(device="cpu", dtype=dtype) for x in states]),
         _calls=calls,
     )
-
-
-def jacobians(
-    model: nn.Module, input_ids: Int[Tensor, "1 length"], *, chunk: int = 64
-) -> Float[Tensor, "blocks n n"]:
-    """The Jacobians A_t of every block at the last token of one prompt, earlier tokens fixed.
-
-        A_t = d f_t(x_t) / d x_t
-
-    Args:
-        model: a transformers model in evaluation mode, with no steering attached; only read.
-        input_ids: one prompt without padding, at least one token.
-        chunk: rows of A_t computed at a time; bounds the memory.
-
-    Returns:
-        A of shape (T, n, n) on the CPU, in float32 (float64 when the model is).
-
-    Raises:
-        InputError: no token, no row at a time, or a model in training mode.
-        AttachedError: a steering is attached.
-        ArchitectureError: the blocks are not found, or cannot be called again.
-        NumericalError: a Jacobian is not finite.
-    """
-    found = linearize(model, input_ids, chunk=chunk)
-    return torch.stack([finite_jacobian(found, t).cpu() for t in range(len(found.blocks))])
-
-
-def finite_jacobian(found: Linearization, block: int) -> Float[Tensor, "n n"]:
-    """`found.jacobian(block)`, refused when it is not finite.
-
-    Raises:
-        NumericalError: NaN or infinity; the message names the block.
-    """
-    matrix = found.jacobian(block)
-    if not matrix.isfinite().all():
-        raise NumericalError(
-            f"the Jacobian of block {block} is not finite: load the model in bfloat16 or float32 "
-            "if it is in float16"
-        )
-    return matrix
 
 
 @contextmanager
@@ -212,10 +150,6 @@ def _differentiable() -> Iterator[None]:
         yield
 
 
-def _unit_rows(y: Tensor) -> tuple[Tensor, ...]:
-    return torch.split(torch.eye(y.shape[-1], device=y.device, dtype=y.dtype), y.shape[0])
-
-
 def _tolerance(dtype: torch.dtype) -> float:
     # Half of the digits: rounding is far below, a state kept between calls far above.
     return float(max(torch.finfo(dtype).eps, torch.finfo(torch.float32).eps) ** 0.5)
@@ -223,12 +157,3 @@ def _tolerance(dtype: torch.dtype) -> float:
 
 def _as_columns(rows: list[Tensor], like: Tensor) -> Tensor:
     return torch.cat(rows).T.reshape(like.shape)
-
-
-def _pull(x: Tensor, y: Tensor, cotangents: Tensor) -> Tensor:
-    """Row i: the gradient of y_i . cotangent_i; the last chunk may be short."""
-    count = cotangents.shape[0]
-    full = torch.zeros_like(y)
-    full[:count] = cotangents
-    (gradient,) = torch.autograd.grad(y, x, full, retain_graph=True)
-    return gradient[:count].to(torch.promote_types(gradient.dtype, torch.float32))

@@ -1,0 +1,122 @@
+"""Run a prompt's last token again and again, its prefix held fixed."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from steersman.errors import ArchitectureError, AttachedError, InputError, NumericalError
+from steersman.plant.blocks import Blocks, locate, unwrap
+from steersman.plant.forward import accepts, input_device, last_logits_only, require_evaluation
+from steersman.plant.frozen_cache import FrozenCache, empty_cache, freezable
+from steersman.plant.hooks import owners
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenRun:
+    """A forward of several equal rows, each the last token of one prompt.
+
+    The rows are decoded on a cache that answers with the prefix and never grows. A model whose
+    cache holds more than keys and values, or that has none, is run over the whole prompt instead:
+    the same derivatives, for more time and memory.
+
+    Args:
+        model: a transformers model in evaluation mode.
+        blocks: its blocks.
+        ids: the prompt, once a row.
+    """
+
+    model: nn.Module
+    blocks: Blocks
+    ids: Int[Tensor, "rows length"]
+    _cache: FrozenCache | None
+
+    @classmethod
+    def of(cls, model: nn.Module, input_ids: Int[Tensor, "1 length"], chunk: int) -> "FrozenRun":
+        """Run the prefix, and get ready to run the last token in at most `chunk` rows.
+
+        Raises:
+            InputError: no token, no row, or a model in training mode.
+            AttachedError: a steering is attached.
+            ArchitectureError: the blocks are not found.
+        """
+        if input_ids.shape[1] < 1 or chunk < 1:
+            raise InputError(
+                f"{input_ids.shape[1]} tokens, chunk = {chunk}: both must be at least 1"
+            )
+        require_evaluation(model)
+        blocks = locate(model)
+        _require_bare(blocks)
+        with torch.inference_mode(False), torch.no_grad():
+            ids = input_ids.to(input_device(blocks)).repeat(min(chunk, blocks.n), 1)
+            return cls(model, blocks, ids, _prefill(model, ids[:1, :-1]))
+
+    @property
+    def rows(self) -> int:
+        """How many equal rows there are."""
+        return self.ids.shape[0]
+
+    def __call__(self) -> None:
+        """Run the model once; hooks see its blocks run."""
+        self.model(**self._arguments())
+
+    def _arguments(self) -> dict[str, Any]:
+        if self._cache is not None:
+            decode = {"input_ids": self.ids[:, -1:], "past_key_values": self._cache}
+            return decode | {"use_cache": True} | last_logits_only(self.model)
+        whole = {"input_ids": self.ids} | last_logits_only(self.model)
+        return whole | ({"use_cache": False} if accepts(self.model, "use_cache") else {})
+
+
+def require_each_once(blocks: Blocks, ran: list[int]) -> None:
+    """Refuse a model whose blocks did not run in order, once each.
+
+    Raises:
+        ArchitectureError: they did not.
+    """
+    if ran != list(range(len(blocks))):
+        raise ArchitectureError(f"not every block of {blocks.path} ran once in a forward")
+
+
+def require_finite_output(block: int, y: Tensor) -> None:
+    """Refuse a state that no derivative can be taken at.
+
+    Raises:
+        NumericalError: NaN or infinity; the message names the block.
+    """
+    if not y.isfinite().all():
+        raise NumericalError(f"the output of block {block} is not finite")
+
+
+def pull(x: Tensor, y: Tensor, cotangents: Tensor) -> Tensor:
+    """Row i is the gradient of y_i . cotangent_i; there may be fewer cotangents than rows."""
+    count = cotangents.shape[0]
+    full = torch.zeros_like(y)
+    full[:count] = cotangents
+    (gradient,) = torch.autograd.grad(y, x, full, retain_graph=True)
+    return gradient[:count].to(torch.promote_types(gradient.dtype, torch.float32))
+
+
+def _require_bare(blocks: Blocks) -> None:
+    for t, module in enumerate(blocks.modules):
+        if owners(module):
+            raise AttachedError(
+                f"a steering is attached to block {t}, so its Jacobian would be that of the closed "
+                "loop: leave the `with` block or detach it first"
+            )
+
+
+def _prefill(model: nn.Module, prefix: Tensor) -> FrozenCache | None:
+    if not accepts(model, "past_key_values"):
+        return None
+    cache: object = empty_cache(unwrap(model).config)  # type: ignore[arg-type]
+    if not freezable(cache):
+        return None
+    if prefix.shape[1]:
+        run = model(
+            input_ids=prefix, past_key_values=cache, use_cache=True, **last_logits_only(model)
+        )
+        cache = run.past_key_values
+    return FrozenCache(cache) if freezable(cache) else None  # type: ignore[arg-type]

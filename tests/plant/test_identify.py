@@ -22,7 +22,7 @@ from steersman.plant.blocks import locate
 from steersman.plant.estimate import Estimate, estimate
 from steersman.plant.hooks import HookSet
 from steersman.plant.identify import Identified, identify
-from steersman.plant.jacobians import jacobians
+from steersman.plant.jacobian import jacobians
 
 PROMPTS = [
     "the cat sat on the mat",

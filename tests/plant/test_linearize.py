@@ -20,7 +20,7 @@ from steersman.errors import (
 )
 from steersman.plant.blocks import locate
 from steersman.plant.hooks import HookSet, hidden_in, hidden_out, hooked, with_hidden_in
-from steersman.plant.jacobians import each_jacobian, jacobians
+from steersman.plant.jacobian import each_jacobian, jacobians
 from steersman.plant.linearize import linearize
 
 LENGTH = 9

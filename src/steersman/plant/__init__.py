@@ -18,7 +18,7 @@ from steersman.plant.hooks import (
 )
 from steersman.plant.identify import Identified, identify
 from steersman.plant.info import Info, describe
-from steersman.plant.jacobians import each_jacobian, jacobians
+from steersman.plant.jacobian import each_jacobian, jacobians
 from steersman.plant.linearize import Linearization, linearize
 from steersman.plant.positions import (
     AfterMarker,

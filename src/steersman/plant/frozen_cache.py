@@ -1,6 +1,9 @@
 """A cache that answers with the prefix and never grows."""
 
+from typing import NamedTuple
+
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from transformers import Cache, DynamicCache, PreTrainedConfig
 from transformers.cache_utils import CacheLayerMixin, DynamicLayer, DynamicSlidingWindowLayer
@@ -8,12 +11,25 @@ from transformers.cache_utils import CacheLayerMixin, DynamicLayer, DynamicSlidi
 _KNOWN_LAYERS = (DynamicLayer, DynamicSlidingWindowLayer)
 
 
-class _FrozenLayer(CacheLayerMixin):
-    """The keys and values of one block's prefix, in front of whatever it is given."""
+class Joined(NamedTuple):
+    """Keys or values: those of the prefix, once for all rows, and the new ones of each row."""
 
-    def __init__(self, prefix: CacheLayerMixin) -> None:
+    prefix: Float[Tensor, "heads length d"]
+    new: Float[Tensor, "rows heads d"]
+
+
+class _FrozenLayer(CacheLayerMixin):
+    """The keys and values of one block's prefix, in front of whatever it is given.
+
+    Args:
+        prefix: they.
+        recent: where to note what was joined last, in any block.
+    """
+
+    def __init__(self, prefix: CacheLayerMixin, recent: list[tuple[Tensor, Joined]]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.prefix = prefix
+        self.recent = recent
         self.is_sliding = bool(getattr(prefix, "is_sliding", False))
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
@@ -26,7 +42,15 @@ class _FrozenLayer(CacheLayerMixin):
         keys, values = self.prefix.keys, self.prefix.values
         if keys is None or values is None or keys.numel() == 0:
             return key_states, value_states
-        return _after(keys, key_states), _after(values, value_states)
+        self.recent.clear()
+        return self._after(keys, key_states), self._after(values, value_states)
+
+    def _after(self, prefix: Tensor, new: Tensor) -> Tensor:
+        fixed = prefix.to(new.device)
+        whole = torch.cat([fixed.expand(new.shape[0], *fixed.shape[1:]), new], dim=-2)
+        if new.shape[-2] == 1:
+            self.recent.append((whole, Joined(fixed[0], new[:, :, 0])))
+        return whole
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Length and offset of what `update` returns, as the prefix's own layer counts them."""
@@ -42,11 +66,6 @@ class _FrozenLayer(CacheLayerMixin):
         return int(self.prefix.get_max_length())
 
 
-def _after(prefix: Tensor, new: Tensor) -> Tensor:
-    rows = prefix.to(new.device).expand(new.shape[0], *prefix.shape[1:])
-    return torch.cat([rows, new], dim=-2)
-
-
 class FrozenCache(Cache):
     """Earlier keys and values for every row of a batch; `update` returns them + the new ones.
 
@@ -56,8 +75,13 @@ class FrozenCache(Cache):
 
     def __init__(self, prefix: Cache) -> None:
         """Wrap a cache; it is not copied and not changed."""
-        layers = [_FrozenLayer(layer) for layer in prefix.layers if isinstance(layer, DynamicLayer)]
-        super().__init__(layers=[*layers])
+        self._recent: list[tuple[Tensor, Joined]] = []
+        known = [layer for layer in prefix.layers if isinstance(layer, DynamicLayer)]
+        super().__init__(layers=[_FrozenLayer(layer, self._recent) for layer in known])
+
+    def parts(self, whole: Tensor) -> Joined | None:
+        """What the very tensor that the last `update` returned was joined from; None of another."""
+        return next((parts for joined, parts in self._recent if joined is whole), None)
 
 
 def freezable(cache: object) -> bool:

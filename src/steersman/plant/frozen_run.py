@@ -1,5 +1,6 @@
 """Run a prompt's last token again and again, its prefix held fixed."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from steersman.plant.blocks import Blocks, locate, unwrap
 from steersman.plant.forward import accepts, input_device, last_logits_only, require_evaluation
 from steersman.plant.frozen_cache import FrozenCache, empty_cache, freezable
 from steersman.plant.hooks import owners
+from steersman.plant.one_query import OneQueryAttention
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,8 @@ class FrozenRun:
 
     def __call__(self) -> None:
         """Run the model once; hooks see its blocks run."""
-        self.model(**self._arguments())
+        with nullcontext() if self._cache is None else OneQueryAttention(self._cache):
+            self.model(**self._arguments())
 
     def _arguments(self) -> dict[str, Any]:
         if self._cache is not None:

@@ -17,7 +17,7 @@ from steersman.plant.blocks import Blocks, locate
 from steersman.plant.chat import Example
 from steersman.plant.checkpoint import Checkpoint, Job, RunningMean, fresh_mean
 from steersman.plant.fingerprint import fingerprint
-from steersman.plant.jacobians import each_jacobian
+from steersman.plant.jacobian import each_jacobian
 from steersman.plant.tokens import Tokens, tokenize
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from steersman.fitting import DEFAULT_JACOBIAN_PROMPTS
 from steersman.invariants import Check, check_all
-from steersman.plant import Estimate, Info, describe, estimate
+from steersman.plant import CHUNK, Estimate, Info, describe, estimate
 
 _SENTENCE = "The old house by the river had been empty for years, until one day in spring"
 
@@ -37,7 +37,7 @@ def diagnose(
     tokenizer: Any,
     *,
     prompts: int = DEFAULT_JACOBIAN_PROMPTS,
-    chunk: int = 64,
+    chunk: int = CHUNK,
     seed: int = 0,
 ) -> Diagnosis:
     """Examine a model without changing it.

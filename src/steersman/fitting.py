@@ -15,6 +15,7 @@ from steersman.directions import Direction, contrast, worth_steering
 from steersman.errors import InputError
 from steersman.methods import METHODS, Method, method_named
 from steersman.plant import (
+    CHUNK,
     Blocks,
     Positions,
     capture_states,
@@ -37,7 +38,7 @@ def identify(
     tokenizer: Any,
     prompts: Sequence[Example],
     *,
-    chunk: int = 64,
+    chunk: int = CHUNK,
     checkpoint: str | Path | None = None,
     progress: bool = True,
 ) -> LTVSystem:
@@ -90,7 +91,7 @@ def fit(
     qf: float = 0.1,
     positions: str | Positions = "last",
     batch_size: int = 16,
-    chunk: int = 64,
+    chunk: int = CHUNK,
     checkpoint: str | Path | None = None,
     progress: bool = True,
 ) -> Steering:

@@ -1,7 +1,10 @@
+import inspect
 import json
 
 import pytest
 
+import steersman as sm
+from steersman.cli.fit import fit as fit_command
 from steersman.steering import Steering
 
 
@@ -82,3 +85,11 @@ def test_a_checkpoint_is_written_and_taken_up(saved_model, pairs_file, tmp_path,
     assert steersman(*words, *checkpoint).exit_code == 0
     assert json.loads((tmp_path / "calm" / "steering.json").read_text()) == first
     assert any(entry.name.startswith("plant") for entry in tmp_path.iterdir())
+
+
+def test_the_settings_that_nobody_gives_are_those_of_the_library():
+    given = inspect.signature(fit_command).parameters
+    known = inspect.signature(sm.fit).parameters
+    shared = given.keys() & known.keys() & {"q", "r", "qf", "positions", "batch_size", "chunk"}
+    assert {"chunk", "q", "positions"} <= shared
+    assert all(given[name].default == known[name].default for name in shared)

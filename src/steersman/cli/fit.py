@@ -58,7 +58,7 @@ def fit(
     jacobian_prompts: JacobianPrompts = 32,
     checkpoint: Checkpoint = None,
     batch_size: BatchSize = 16,
-    chunk: Chunk = 64,
+    chunk: Chunk = 128,
     dtype: Dtype = "auto",
     device_map: DeviceMap = None,
     chat: QuestionsAsChat = False,

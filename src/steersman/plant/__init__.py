@@ -7,6 +7,7 @@ from steersman.plant.chat import Example, Message, Rendered, render
 from steersman.plant.estimate import Estimate, estimate
 from steersman.plant.fingerprint import fingerprint
 from steersman.plant.forward import accepts, input_device, require_evaluation
+from steersman.plant.frozen_run import CHUNK
 from steersman.plant.hooks import (
     HookSet,
     hidden_in,
@@ -34,6 +35,7 @@ from steersman.plant.tokens import Encoded, Tokens, encode, pad, pad_id, tokeniz
 
 __all__ = [
     "ARCHITECTURES",
+    "CHUNK",
     "AfterMarker",
     "AllTokens",
     "Blocks",

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from steersman.plant.blocks import locate
 from steersman.plant.chat import Example
+from steersman.plant.frozen_run import CHUNK
 from steersman.plant.identify import tokenize_prompts
 from steersman.plant.linearize import Linearization, linearize
 
@@ -50,7 +51,7 @@ def estimate(
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[Example],
     *,
-    chunk: int = 64,
+    chunk: int = CHUNK,
     max_length: int | None = None,
 ) -> Estimate:
     """Time one chunk of rows of one middle block, and multiply.

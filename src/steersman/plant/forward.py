@@ -32,6 +32,13 @@ def last_logits_only(model: nn.Module) -> dict[str, Any]:
     return {"logits_to_keep": 1} if accepts(model, "logits_to_keep") else {}
 
 
+def without_head(model: nn.Module) -> nn.Module:
+    """The part of `model` that ends with its blocks, where nobody reads logits."""
+    bare = unwrap(model)
+    body = getattr(bare, "base_model", bare)
+    return body if isinstance(body, nn.Module) else bare
+
+
 def accepts(model: nn.Module, name: str) -> bool:
     """Whether the forward of `model` has a parameter called `name`."""
     return name in _parameters(model)

@@ -10,10 +10,13 @@ from torch import Tensor, nn
 
 from steersman.errors import ArchitectureError, AttachedError, InputError, NumericalError
 from steersman.plant.blocks import Blocks, locate, unwrap
-from steersman.plant.forward import accepts, input_device, last_logits_only, require_evaluation
+from steersman.plant.forward import accepts, input_device, require_evaluation, without_head
 from steersman.plant.frozen_cache import FrozenCache, empty_cache, freezable
 from steersman.plant.hooks import owners
 from steersman.plant.one_query import OneQueryAttention
+
+CHUNK = 128
+"""Rows at a time: enough for the products of matrices to run at full speed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,12 +28,12 @@ class FrozenRun:
     the same derivatives, for more time and memory.
 
     Args:
-        model: a transformers model in evaluation mode.
+        body: a transformers model in evaluation mode, without its head.
         blocks: its blocks.
         ids: the prompt, once a row.
     """
 
-    model: nn.Module
+    body: nn.Module
     blocks: Blocks
     ids: Int[Tensor, "rows length"]
     _cache: FrozenCache | None
@@ -53,7 +56,8 @@ class FrozenRun:
         _require_bare(blocks)
         with torch.inference_mode(False), torch.no_grad():
             ids = input_ids.to(input_device(blocks)).repeat(min(chunk, blocks.n), 1)
-            return cls(model, blocks, ids, _prefill(model, ids[:1, :-1]))
+            body = without_head(model)
+            return cls(body, blocks, ids, _prefill(body, ids[:1, :-1]))
 
     @property
     def rows(self) -> int:
@@ -63,14 +67,14 @@ class FrozenRun:
     def __call__(self) -> None:
         """Run the model once; hooks see its blocks run."""
         with nullcontext() if self._cache is None else OneQueryAttention(self._cache):
-            self.model(**self._arguments())
+            self.body(**self._arguments())
 
     def _arguments(self) -> dict[str, Any]:
         if self._cache is not None:
-            decode = {"input_ids": self.ids[:, -1:], "past_key_values": self._cache}
-            return decode | {"use_cache": True} | last_logits_only(self.model)
-        whole = {"input_ids": self.ids} | last_logits_only(self.model)
-        return whole | ({"use_cache": False} if accepts(self.model, "use_cache") else {})
+            last = self.ids[:, -1:]
+            return {"input_ids": last, "past_key_values": self._cache, "use_cache": True}
+        without = {"use_cache": False} if accepts(self.body, "use_cache") else {}
+        return {"input_ids": self.ids} | without
 
 
 def require_each_once(blocks: Blocks, ran: list[int]) -> None:
@@ -111,15 +115,12 @@ def _require_bare(blocks: Blocks) -> None:
             )
 
 
-def _prefill(model: nn.Module, prefix: Tensor) -> FrozenCache | None:
-    if not accepts(model, "past_key_values"):
+def _prefill(body: nn.Module, prefix: Tensor) -> FrozenCache | None:
+    if not accepts(body, "past_key_values"):
         return None
-    cache: object = empty_cache(unwrap(model).config)  # type: ignore[arg-type]
+    cache: object = empty_cache(unwrap(body).config)  # type: ignore[arg-type]
     if not freezable(cache):
         return None
     if prefix.shape[1]:
-        run = model(
-            input_ids=prefix, past_key_values=cache, use_cache=True, **last_logits_only(model)
-        )
-        cache = run.past_key_values
+        cache = body(input_ids=prefix, past_key_values=cache, use_cache=True).past_key_values
     return FrozenCache(cache) if freezable(cache) else None  # type: ignore[arg-type]

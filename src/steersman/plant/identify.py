@@ -17,6 +17,7 @@ from steersman.plant.blocks import Blocks, locate
 from steersman.plant.chat import Example
 from steersman.plant.checkpoint import Checkpoint, Job, RunningMean, fresh_mean
 from steersman.plant.fingerprint import fingerprint
+from steersman.plant.frozen_run import CHUNK
 from steersman.plant.jacobian import each_jacobian
 from steersman.plant.tokens import Tokens, tokenize
 
@@ -41,7 +42,7 @@ def identify(
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[Example],
     *,
-    chunk: int = 64,
+    chunk: int = CHUNK,
     checkpoint: Path | None = None,
     progress: bool = True,
     max_length: int | None = None,

@@ -9,14 +9,20 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from steersman.errors import NumericalError
-from steersman.plant.frozen_run import FrozenRun, pull, require_each_once, require_finite_output
+from steersman.plant.frozen_run import (
+    CHUNK,
+    FrozenRun,
+    pull,
+    require_each_once,
+    require_finite_output,
+)
 from steersman.plant.hooks import HookSet, hidden_in, hidden_out, with_hidden, with_hidden_in
 
 Take = Callable[[int, Float[Tensor, "n n"]], None]
 
 
 def jacobians(
-    model: nn.Module, input_ids: Int[Tensor, "1 length"], *, chunk: int = 64
+    model: nn.Module, input_ids: Int[Tensor, "1 length"], *, chunk: int = CHUNK
 ) -> Float[Tensor, "blocks n n"]:
     """The Jacobians A_t of every block at the last token of one prompt, earlier tokens fixed.
 
@@ -46,7 +52,7 @@ def each_jacobian(
     input_ids: Int[Tensor, "1 length"],
     take: Take,
     *,
-    chunk: int = 64,
+    chunk: int = CHUNK,
     skip: Collection[int] = (),
 ) -> None:
     """Hand over A_t of each block as soon as the block has run, and keep nothing.
@@ -97,7 +103,8 @@ def each_jacobian(
 def _matrix(block: int, x: Tensor, y: Tensor) -> Tensor:
     unit = torch.eye(y.shape[-1], device=y.device, dtype=y.dtype)
     matrix = torch.cat([pull(x, y, rows) for rows in torch.split(unit, y.shape[0])])
-    if not matrix.isfinite().all():
+    # The sum alone is several times as fast, and is finite wherever no entry is NaN or infinite.
+    if not matrix.sum().isfinite() and not matrix.isfinite().all():
         raise NumericalError(
             f"the Jacobian of block {block} is not finite: load the model in bfloat16 or float32 "
             "if it is in float16"

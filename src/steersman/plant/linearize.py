@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from steersman.errors import ArchitectureError, ShapeError
 from steersman.plant.blocks import Blocks
 from steersman.plant.calls import Call, record_calls
-from steersman.plant.frozen_run import FrozenRun, pull, require_finite_output
+from steersman.plant.frozen_run import CHUNK, FrozenRun, pull, require_finite_output
 from steersman.plant.hooks import hidden_out, with_hidden_in
 
 
@@ -111,7 +111,7 @@ class Linearization:
 
 
 def linearize(
-    model: nn.Module, input_ids: Int[Tensor, "1 length"], *, chunk: int = 64
+    model: nn.Module, input_ids: Int[Tensor, "1 length"], *, chunk: int = CHUNK
 ) -> Linearization:
     """Run a prompt once and keep what it takes to differentiate its last token's path.
 

@@ -93,7 +93,7 @@ def test_the_plan_reaches_the_whole_contrast_on_the_plant(
         last.vectors[-1],
         float(last.norm[-1]),
     )
-    assert fitted.controller.prefilter == pytest.approx(scale, rel=1e-5)
+    assert torch.allclose(fitted.controller.shifts, scale * last.norm[:-1, None], rtol=1e-5)
 
 
 def test_a_plant_identified_before_is_used_as_it_is(

@@ -1,7 +1,8 @@
 """A steering as data, and back: which tensors are stored, and what is checked when it is loaded.
 
 Stored are the direction (`contrast`, `vectors` `(blocks + 1, n)`; `norm`, `origin`, `separation`,
-`separation_se` `(blocks + 1,)`) and the controller (`G` `(blocks, n, k)`, `plan` `(blocks, n)`).
+`separation_se` `(blocks + 1,)`) and the controller (`G` `(blocks, n, k)`, `plan` `(blocks, n)`,
+`shifts` `(blocks, k)`).
 `H` is stored only where it is neither the direction itself nor zero.
 """
 
@@ -42,7 +43,6 @@ class _Head:
     """The manifest's own fields; the hyper-parameters and the provenance lie below them."""
 
     method: str
-    prefilter: float
     observes: str
 
 
@@ -60,12 +60,12 @@ def artifact_of(parts: Parts) -> Artifact:
         **{field.name: getattr(direction, field.name) for field in fields(Direction)},
         "G": controller.G,
         "plan": controller.plan,
+        "shifts": controller.shifts,
         **({"H": controller.H} if observes == _STORED else {}),
     }
     manifest = {
         "method": method.name,
         "hyperparameters": dict(vars(method)),
-        "prefilter": controller.prefilter,
         "observes": observes,
         "provenance": provenance.to_json(),
     }
@@ -97,16 +97,15 @@ def parts_of(artifact: Artifact) -> Parts:
         H=_observer(head.observes, direction, G, tensors),
         G=G,
         plan=_tensor(tensors, "plan", (blocks, n)),
-        prefilter=head.prefilter,
+        shifts=_tensor(tensors, "shifts", (blocks, G.shape[-1])),
     )
     return Parts(direction, controller, kind(**settings), provenance)
 
 
 def _observes(direction: Direction, controller: Controller) -> str:
-    H, v = controller.H.cpu(), direction.vectors[:-1].unsqueeze(-1).cpu()
-    if not bool(H.any()):
+    if not bool(controller.H.any()):
         return _NOTHING
-    return _DIRECTION if H.dtype == v.dtype and torch.equal(H, v) else _STORED
+    return _DIRECTION if controller.observes(direction) else _STORED
 
 
 def _observer(

@@ -12,7 +12,7 @@ from steersman.control import Absolute, AffineLaw, Paper, Reference, Relative, U
 from steersman.directions import Direction
 from steersman.engines import Channel, Tokens
 from steersman.errors import InputError
-from steersman.methods import ExecutionName, ReferenceName
+from steersman.methods import Controller, ExecutionName, ReferenceName
 
 Strength = float | Sequence[float] | Tensor
 Rows = tuple[int, ...] | None
@@ -25,11 +25,11 @@ _One = TypeVar("_One")
 class Request:
     """How strongly a steering is to act, against what, how, and where.
 
-        s_t = v_t' xbar_t + p target |c_t|    relative to the token's own unsteered feature
+        s_t = H_t' xbar_t + target shift_t    relative to what the token shows unsteered
         s_t = origin_t + target |c_t|         absolute
         s_t = lambda |c_t|                    as the paper has it, absolute too
 
-    `|c_t|` and `origin_t` are the natural units, `p` the controller's prefilter.
+    `|c_t|` and `origin_t` are the natural units, `shift_t` is the controller's.
 
     Args:
         strength: target in natural units, or the paper's lambda where `paper`; one number, or one
@@ -138,11 +138,11 @@ def channel_of(parts: Parts, request: Request, rows: Rows = None) -> Channel:
     law: AffineLaw
     setpoint: Reference
     if planned:
-        law = AffineLaw.schedule(controller.plan)
+        law = AffineLaw.schedule(controller.plan, controller.active)
         setpoint, units = Absolute(request.value), Units.plain(law.blocks)
     else:
-        law = AffineLaw(controller.H, controller.G)
-        setpoint, units = _measured(request, against, natural, controller.prefilter)
+        law = AffineLaw(controller.H, controller.G, controller.active)
+        setpoint, units = _measured(request, against, natural, controller)
     return Channel(
         law=law,
         reference=setpoint,
@@ -151,7 +151,7 @@ def channel_of(parts: Parts, request: Request, rows: Rows = None) -> Channel:
         scale=natural,
         tokens=tokens,
         rows=rows,
-        tracks=not planned,
+        tracks=not planned and controller.observes(direction),
         matching=parts.provenance.decision_tokens if tokens == "matching" else (),
     )
 
@@ -182,14 +182,15 @@ def grouped(steerings: Sequence[_One | None]) -> list[tuple[_One, Rows]]:
 
 
 def _measured(
-    request: Request, against: ReferenceName, natural: Units, prefilter: float
+    request: Request, against: ReferenceName, natural: Units, controller: Controller
 ) -> tuple[Reference, Units]:
     """Where feedback wants the feature, and in which units."""
     if request.paper:
         return Paper(request.value), natural
     if against == "absolute":
         return Absolute(request.value), natural
-    return Relative(request.value), Units(prefilter * natural.norm, natural.origin)
+    shifts = controller.shifts
+    return Relative(request.value), Units(shifts, torch.zeros_like(shifts))
 
 
 def _tokens(parts: Parts, request: Request, against: ReferenceName) -> Tokens:
@@ -222,4 +223,9 @@ def _choices(parts: Parts, request: Request) -> tuple[ReferenceName, ExecutionNa
         )
     if how == "feedback" and not bool(parts.controller.H.any()):
         raise InputError(f"{method.name} observes nothing; it only runs as a plan.")
+    if against == "absolute" and not parts.controller.observes(parts.direction):
+        raise InputError(
+            f"{method.name} observes where the feature is going and not the feature itself, so it "
+            "knows no absolute setpoint; use reference='relative'."
+        )
     return against, how

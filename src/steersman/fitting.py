@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from steersman.control import LTVSystem
+from steersman.control import LTVSystem, Plant
 from steersman.data import ContrastivePairs, Example
 from steersman.directions import Direction, contrast, worth_steering
 from steersman.errors import InputError
@@ -18,6 +18,7 @@ from steersman.plant import (
     CHUNK,
     Blocks,
     Positions,
+    average,
     capture_states,
     estimate,
     locate,
@@ -86,9 +87,9 @@ def fit(
     *,
     method: str | Method = "a-lqr",
     jacobian_prompts: Sequence[Example] | LTVSystem | None = None,
-    q: float = 0.1,
-    r: float = 1.0,
-    qf: float = 0.1,
+    q: float | None = None,
+    r: float | None = None,
+    qf: float | None = None,
     positions: str | Positions = "last",
     batch_size: int = 16,
     chunk: int = CHUNK,
@@ -104,7 +105,8 @@ def fit(
         method: a name from `steersman.methods.METHODS`, or a method with its own settings.
         jacobian_prompts: what the plant is averaged over, or a plant identified before; None takes
             the first desired examples.
-        q: weight of the error at each block input, for the LQR methods.
+        q: weight of the error at each block input, for the LQR methods; None leaves it to the
+            method, and so for the others: A-LQR has q = 0.1, r = 1, qf = 0.1.
         r: weight of the input.
         qf: weight of the error after the last block.
         positions: which tokens the direction is read at: "last", "all", "response",
@@ -128,9 +130,11 @@ def fit(
     direction = read_direction(
         model, tokenizer, pairs, positions=rule, batch_size=batch_size, progress=progress
     )
-    system = jacobian_prompts if isinstance(jacobian_prompts, LTVSystem) else None
     prompts = _plant_prompts(chosen, pairs, jacobian_prompts)
-    if prompts:
+    system: Plant | None = jacobian_prompts if isinstance(jacobian_prompts, LTVSystem) else None
+    if prompts and chosen.plant == "products":
+        system = average(model, tokenizer, prompts, progress=progress)
+    elif prompts:
         system = identify(
             model, tokenizer, prompts, chunk=chunk, checkpoint=checkpoint, progress=progress
         )
@@ -198,7 +202,7 @@ def _plant_prompts(
     method: Method, pairs: ContrastivePairs, asked: Sequence[Example] | LTVSystem | None
 ) -> list[Example]:
     """What the plant is to be averaged over; nothing where it is known, or not needed."""
-    if isinstance(asked, LTVSystem) or not method.needs_plant:
+    if isinstance(asked, LTVSystem) or method.plant == "none":
         return []
     return list(asked or pairs.desired[:DEFAULT_JACOBIAN_PROMPTS])
 
@@ -233,11 +237,11 @@ def _shareable_name(name_or_path: str) -> str:
     return Path(name_or_path).name if Path(name_or_path).is_dir() else name_or_path
 
 
-def _method(method: str | Method, q: float, r: float, qf: float) -> Method:
+def _method(method: str | Method, q: float | None, r: float | None, qf: float | None) -> Method:
     if isinstance(method, Method):
         return method
     kind = method_named(method)
-    weights = {"q": q, "r": r, "qf": qf}
+    weights = {k: value for k, value in (("q", q), ("r", r), ("qf", qf)) if value is not None}
     for name, value in weights.items():
         if not value > 0:
             raise InputError(f"{name} is {value}; the weights of the cost must be above zero.")

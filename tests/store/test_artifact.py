@@ -78,9 +78,11 @@ def test_an_observer_that_can_be_derived_is_not_stored(method: Method, observes:
 
 def test_any_other_observer_is_stored(parts: Parts) -> None:
     H, G = torch.randn(2, BLOCKS, WIDTH, 2)
-    several = parts._replace(controller=Controller(H, G, parts.controller.plan, 1.0))
+    shifts = torch.rand(BLOCKS, 2)
+    several = parts._replace(controller=Controller(H, G, parts.controller.plan, shifts))
     loaded = parts_of(artifact_of(several)).controller
     assert torch.equal(loaded.H, H) and torch.equal(loaded.G, G)
+    assert torch.equal(loaded.shifts, shifts)
 
 
 def test_a_separation_that_was_not_measured_is_kept(tmp_path: Path) -> None:
@@ -92,11 +94,11 @@ def test_a_separation_that_was_not_measured_is_kept(tmp_path: Path) -> None:
 
 def test_a_steering_of_a_large_model_takes_two_megabytes() -> None:
     blocks, n = 32, 4096
-    numbers = 2 * (blocks + 1) * n + 4 * (blocks + 1) + 2 * blocks * n
+    numbers = 2 * (blocks + 1) * n + 4 * (blocks + 1) + 2 * blocks * n + blocks
     assert 4 * numbers < 2.2e6
     small = artifact_of(small_parts())
     assert sum(t.numel() for t in small.tensors.values()) == (
-        2 * (BLOCKS + 1) * WIDTH + 4 * (BLOCKS + 1) + 2 * BLOCKS * WIDTH
+        2 * (BLOCKS + 1) * WIDTH + 4 * (BLOCKS + 1) + 2 * BLOCKS * WIDTH + BLOCKS
     )
 
 
@@ -154,7 +156,7 @@ def test_a_tensor_of_the_wrong_shape_is_named(
     [
         ({"method": "b-lqr"}, UnknownNameError, "no method 'b-lqr'; choose one of a-lqr"),
         ({"method": ["a-lqr"]}, ArtifactError, "'method' of steering.json is .*; expected str"),
-        ({"prefilter": "1"}, ArtifactError, "'prefilter' of steering.json is '1'; expected float"),
+        ({"observes": 1}, ArtifactError, "'observes' of steering.json is 1; expected str"),
         ({"observes": "all"}, ArtifactError, "'observes' of steering.json is 'all'"),
         ({"observes": "H"}, ArtifactError, "lacks the tensor 'H'"),
         ({"hyperparameters": None}, ArtifactError, "hyperparameters of a-lqr is None"),

@@ -1,7 +1,7 @@
 """Dataclass fields from plain JSON data."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -18,6 +18,9 @@ class _Record:
     blocks: tuple[int, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     exact: bool = False
+    weights: float | tuple[float, ...] = 1.0
+    rank: int | None = None
+    side: Literal["left", "right"] = "left"
 
 
 _WHOLE: dict[str, Any] = {
@@ -28,12 +31,28 @@ _WHOLE: dict[str, Any] = {
     "blocks": [1, 2, 3],
     "versions": {"torch": "2"},
     "exact": True,
+    "weights": [1, 2.5],
+    "rank": None,
+    "side": "right",
 }
+
+
+_LAST: Any = ((1.0, 2.5), None, "right")
+
+
+@pytest.mark.parametrize("change", [{"weights": "1"}, {"rank": 1.5}, {"side": "up"}])
+def test_a_value_that_is_none_of_the_kinds_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ArtifactError, match=f"'{next(iter(change))}' of it is .*; expected "):
+        read_fields(_Record, {**_WHOLE, **change}, "it")
+
+
+def test_one_of_several_kinds_is_read_as_itself() -> None:
+    assert read_fields(_Record, {**_WHOLE, "weights": 3, "rank": 2}, "it")["weights"] == 3.0
 
 
 def test_every_kind_of_field_is_read() -> None:
     record = _Record(**read_fields(_Record, _WHOLE, "it"))
-    assert record == _Record("a", 3, 2.0, (4, 5), (1, 2, 3), {"torch": "2"}, True)
+    assert record == _Record("a", 3, 2.0, (4, 5), (1, 2, 3), {"torch": "2"}, True, *_LAST)
     assert type(record.weight) is float
 
 

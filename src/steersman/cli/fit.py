@@ -19,9 +19,13 @@ Pairs = Annotated[
     ),
 ]
 Method = Annotated[str, typer.Option(help="See steersman methods.")]
-StateWeight = Annotated[float, typer.Option(help="Weight of the error at each block.")]
-InputWeight = Annotated[float, typer.Option(help="Weight of the input.")]
-FinalWeight = Annotated[float, typer.Option(help="Weight of the error after the last block.")]
+StateWeight = Annotated[
+    float | None, typer.Option(help="Weight of the error at each block; by default the method's.")
+]
+InputWeight = Annotated[float | None, typer.Option(help="Weight of the input.")]
+FinalWeight = Annotated[
+    float | None, typer.Option(help="Weight of the error after the last block.")
+]
 PositionsName = Annotated[
     str,
     typer.Option(
@@ -51,9 +55,9 @@ def fit(
     pairs: Pairs,
     folder: OutFolder,
     method: Method = "a-lqr",
-    q: StateWeight = 0.1,
-    r: InputWeight = 1.0,
-    qf: FinalWeight = 0.1,
+    q: StateWeight = None,
+    r: InputWeight = None,
+    qf: FinalWeight = None,
     positions: PositionsName = "last",
     jacobian_prompts: JacobianPrompts = 32,
     checkpoint: Checkpoint = None,

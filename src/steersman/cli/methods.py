@@ -24,7 +24,7 @@ def methods() -> None:
 def _described(method: "type[Method]") -> Text:
     settings = ", ".join(f"{f.name} = {f.default}" for f in fields(method))  # type: ignore[arg-type]
     where = "from the prompt's last token on" if method.tokens == "last" else "at every token"
-    plant = "needs a plant" if method.needs_plant else "needs no plant"
+    plant = "needs no plant" if method.plant == "none" else "needs a plant"
     return Text.assemble(
         (method.__doc__ or "").strip().splitlines()[0],
         "\n",

@@ -11,7 +11,7 @@ from steersman.control.setpoint import Absolute, Paper, Reference, Relative, Tar
 from steersman.control.simulate import Rollout, plan, prefilter, reached, simulate
 from steersman.control.square_root import feature_lqr
 from steersman.control.stage import Stage
-from steersman.control.system import LTVSystem
+from steersman.control.system import LTVSystem, Plant
 from steersman.control.trajectory import Trajectory, duality_gap, roll_out
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "LTVSystem",
     "Law",
     "Paper",
+    "Plant",
     "Product",
     "Reference",
     "Relative",

@@ -1,6 +1,7 @@
 """The plant as a linear time-varying system: depth is time."""
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -8,6 +9,28 @@ from torch import Tensor
 
 from steersman.control.checks import require_finite, require_full_precision, require_shape
 from steersman.errors import ShapeError
+
+
+@runtime_checkable
+class Plant(Protocol):
+    """A linear time-varying plant that is known by its products alone: no matrix need exist.
+
+    Products are given in the plant's own precision.
+    """
+
+    @property
+    def blocks(self) -> int:
+        """The number of blocks: the horizon."""
+
+    @property
+    def n(self) -> int:
+        """The width of the state."""
+
+    def jvp(self, block: int, v: Float[Tensor, " n *k"]) -> Float[Tensor, " n *k"]:
+        """`A_t v` for a vector or the columns of a matrix."""
+
+    def vjp(self, block: int, w: Float[Tensor, " n *k"]) -> Float[Tensor, " n *k"]:
+        """`A_t' w` for a vector or the columns of a matrix."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +74,11 @@ class LTVSystem:
 
     def jvp(self, block: int, v: Float[Tensor, " n *k"]) -> Float[Tensor, " n *k"]:
         """`A_t v` for a vector or the columns of a matrix."""
-        return self.A[block] @ v
+        return self.A[block] @ v.to(self.A)
 
     def vjp(self, block: int, w: Float[Tensor, " n *k"]) -> Float[Tensor, " n *k"]:
         """`A_t' w` for a vector or the columns of a matrix."""
-        return self.A[block].mT @ w
+        return self.A[block].mT @ w.to(self.A)
 
     def to(self, dtype: torch.dtype) -> "LTVSystem":
         """The same system in another precision."""

@@ -3,10 +3,11 @@
 from steersman.errors import UnknownNameError
 from steersman.methods.addition import ActivationAddition
 from steersman.methods.alqr import ALQR, ALQRPlus
-from steersman.methods.base import Controller, ExecutionName, Method, ReferenceName
+from steersman.methods.base import Controller, ExecutionName, Method, PlantKind, ReferenceName
+from steersman.methods.feature_lqr import FeatureLQR
 
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (ALQR, ALQRPlus, ActivationAddition)
+    method.name: method for method in (ALQR, ALQRPlus, FeatureLQR, ActivationAddition)
 }
 
 
@@ -28,7 +29,9 @@ __all__ = [
     "ALQRPlus",
     "Controller",
     "ExecutionName",
+    "FeatureLQR",
     "Method",
+    "PlantKind",
     "ReferenceName",
     "method_named",
 ]

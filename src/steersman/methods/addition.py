@@ -5,10 +5,10 @@ from typing import ClassVar, Literal
 
 import torch
 
-from steersman.control import LTVSystem
+from steersman.control import Plant
 from steersman.directions import Direction
 from steersman.errors import InputError
-from steersman.methods.base import Controller, Method
+from steersman.methods.base import Controller, Method, PlantKind
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class ActivationAddition(Method):
     """
 
     name: ClassVar[str] = "activation-addition"
-    needs_plant: ClassVar[bool] = False
+    plant: ClassVar[PlantKind] = "none"
     tokens: ClassVar[Literal["last", "all"]] = "all"
 
     block: int = -1
 
-    def solve(self, direction: Direction, system: LTVSystem | None) -> Controller:
+    def solve(self, direction: Direction, system: Plant | None) -> Controller:
         """A schedule with one row."""
         blocks = len(direction.norm) - 1
         if not -1 <= self.block < blocks:
@@ -38,4 +38,4 @@ class ActivationAddition(Method):
         inputs = torch.zeros_like(direction.contrast[:-1])
         inputs[block] = direction.contrast[block + 1]
         G = inputs.unsqueeze(-1)
-        return Controller(torch.zeros_like(G), G, inputs, 1.0)
+        return Controller(torch.zeros_like(G), G, inputs, torch.ones(blocks, 1))

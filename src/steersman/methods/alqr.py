@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from steersman.control import LTVSystem, feature_gains, plan, prefilter
+from steersman.control import Plant, feature_gains, plan, prefilter
 from steersman.directions import Direction
-from steersman.errors import InputError
-from steersman.methods.base import Controller, Method
+from steersman.methods.base import Controller, Method, PlantKind, require_matrices
 
 
 @dataclass(frozen=True)
@@ -30,24 +29,23 @@ class ALQR(Method):
     """
 
     name: ClassVar[str] = "a-lqr"
-    needs_plant: ClassVar[bool] = True
+    plant: ClassVar[PlantKind] = "matrices"
     tokens: ClassVar[Literal["last", "all"]] = "last"
 
     q: float = 0.1
     r: float = 1.0
     qf: float = 0.1
 
-    def solve(self, direction: Direction, system: LTVSystem | None) -> Controller:
+    def solve(self, direction: Direction, system: Plant | None) -> Controller:
         """Riccati gains on the unit directions, and the plan with its prefilter."""
-        if system is None:
-            raise InputError(f"{self.name} needs an identified plant; pass one from identify().")
+        matrices = require_matrices(self, system)
         v = direction.vectors[:-1]
         H = v.unsqueeze(-1)
-        G = feature_gains(system, v, self.q, self.r, self.qf).unsqueeze(-1)
-        shifts = direction.norm[:-1].unsqueeze(-1)
+        G = feature_gains(matrices, v, self.q, self.r, self.qf).unsqueeze(-1)
+        asked = direction.norm[:-1].unsqueeze(-1)
         last, unit = direction.vectors[-1], float(direction.norm[-1])
-        scale = prefilter(system, H, G, shifts, last, unit)
-        return Controller(H, G, scale * plan(system, H, G, shifts), scale)
+        shifts = asked * prefilter(matrices, H, G, asked, last, unit)
+        return Controller(H, G, plan(matrices, H, G, shifts), shifts)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Transformers models as plants: their blocks, states, tokens and Jacobians. Knows no control."""
 
 from steersman.plant.architectures import ARCHITECTURES, Layout
+from steersman.plant.average import Averaged, average
 from steersman.plant.blocks import Blocks, locate, unwrap
 from steersman.plant.capture import TokenStates, capture_batch, capture_states, capture_tokens
 from steersman.plant.chat import Example, Message, Rendered, render
@@ -37,6 +38,7 @@ __all__ = [
     "ARCHITECTURES",
     "CHUNK",
     "AfterMarker",
+    "Averaged",
     "AllTokens",
     "Blocks",
     "Encoded",
@@ -57,6 +59,7 @@ __all__ = [
     "TokenStates",
     "Tokens",
     "accepts",
+    "average",
     "capture_batch",
     "capture_states",
     "capture_tokens",

@@ -2,7 +2,8 @@
 
 import math
 from dataclasses import MISSING, fields
-from typing import Any, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from steersman.errors import ArtifactError
 
@@ -14,7 +15,8 @@ def read_fields(kind: type[Any], data: object, what: str) -> dict[str, Any]:
     are not there keep their default.
 
     Args:
-        kind: a dataclass whose fields are str, int, float, bool, or tuples and dicts of those.
+        kind: a dataclass whose fields are str, int, float, bool, None, or literals, tuples, dicts
+            and unions of those.
         data: what the JSON holds.
         what: what `data` is called, for messages.
 
@@ -42,6 +44,12 @@ def read_fields(kind: type[Any], data: object, what: str) -> dict[str, Any]:
 def _read(value: Any, kind: Any) -> Any:
     """`value` as `kind`, or TypeError; a bool is no int, a whole number is a float."""
     parts = get_args(kind)
+    if get_origin(kind) in (Union, UnionType):
+        return _read_any(value, parts)
+    if value is None and kind is NoneType:
+        return None
+    if get_origin(kind) is Literal and value in parts:
+        return value
     if get_origin(kind) is tuple and isinstance(value, list | tuple):
         each = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
         if len(each) == len(value):
@@ -53,6 +61,15 @@ def _read(value: Any, kind: Any) -> Any:
         if kind is not float or math.isfinite(number):
             return number
     raise TypeError(kind)
+
+
+def _read_any(value: Any, kinds: tuple[Any, ...]) -> Any:
+    for kind in kinds:
+        try:
+            return _read(value, kind)
+        except TypeError:
+            continue
+    raise TypeError(kinds)
 
 
 def _named(kind: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from parts import Cell, Parts
 
-from steersman.methods import ALQR, ActivationAddition, Method
+from steersman.methods import ALQR, ActivationAddition, FeatureLQR, Method
 from steersman.steering import Steering
 from steersman.windtunnel import (
     UNSTEERED,
@@ -52,7 +52,9 @@ def _condition(given: dict[str, Any]) -> Condition:
 
 
 def _method(given: dict[str, Any]) -> Method:
-    kinds: dict[str, type[Method]] = {"a-lqr": ALQR, "activation-addition": ActivationAddition}
+    kinds: dict[str, type[Method]] = {
+        kind.name: kind for kind in (ALQR, ActivationAddition, FeatureLQR)
+    }
     settings = {key: value for key, value in given.items() if key != "name"}
     return kinds[given["name"]](**settings)
 
@@ -66,6 +68,7 @@ def _cell(name: str, headline: str, outcome: Outcome) -> Cell:
         "grammaticality": asdict(outcome.grammaticality),
         "knowledge": asdict(outcome.knowledge),
         "perplexity": asdict(outcome.perplexity),
+        "divergence": asdict(outcome.divergence),
     }
 
 
@@ -75,5 +78,5 @@ def _line(cell: Cell) -> str:
     )
     side = f"grammar {100 * cell['grammaticality']['mean']:.1f}"
     side += f"  knowledge {100 * cell['knowledge']['mean']:.1f}"
-    side += f"  perplexity {cell['perplexity']['mean']:.2f}"
+    side += f"  perplexity {cell['perplexity']['mean']:.2f}  KL {cell['divergence']['mean']:.3f}"
     return f"{cell['behaviour']:14} {cell['condition']:32} {scores}  {side}"

@@ -49,6 +49,7 @@ class Outcome:
     grammaticality: Score
     knowledge: Score
     perplexity: Score
+    divergence: Score
     first: Measurement
     steering: Steering | None
 
@@ -124,6 +125,7 @@ def _outcome(name: str, measured: Sequence[Measurement], steering: Steering | No
         grammaticality=over_seeds([m.grammaticality for m in measured]),
         knowledge=over_seeds([m.knowledge for m in measured]),
         perplexity=over_seeds([m.perplexity for m in measured]),
+        divergence=over_seeds([m.divergence for m in measured]),
         first=measured[0],
         steering=steering,
     )

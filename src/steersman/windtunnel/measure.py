@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from steersman.windtunnel.behaviours import Behaviour, knowledge_items
+from steersman.windtunnel.sampling import sample, verdicts
 from steersman.windtunnel.scores import Score, grammaticality, mean_score
 
 
@@ -23,12 +23,22 @@ class Sample:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one condition showed: scores by name, and the two side effects."""
+    """What one condition showed.
+
+    Args:
+        scores: by name.
+        grammaticality: share of grammatical lines.
+        knowledge: share of multiple-choice questions answered rightly.
+        perplexity: of the continuations under the bare model.
+        divergence: KL from the bare model in nats per token, along the continuations.
+        samples: prompts and continuations.
+    """
 
     scores: dict[str, Score]
     grammaticality: Score
     knowledge: Score
     perplexity: Score
+    divergence: Score
     samples: tuple[Sample, ...]
 
 
@@ -51,24 +61,10 @@ def generate(
         seed: of the sampling.
         batch_size: prompts at a time.
     """
-    texts: list[str] = []
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        for start in range(0, len(prompts), batch_size):
-            given = tokenizer(
-                list(prompts[start : start + batch_size]), return_tensors="pt", padding=True
-            )
-            ids = model.generate(  # type: ignore[operator]
-                input_ids=given["input_ids"],
-                attention_mask=given["attention_mask"],
-                do_sample=True,
-                top_k=0,
-                max_new_tokens=new_tokens,
-                pad_token_id=tokenizer.pad_token_id,
-            )
-            new = ids[:, given["input_ids"].shape[1] :]
-            texts += tokenizer.batch_decode(new, skip_special_tokens=True)
-    return texts
+    drawn = sample(
+        model, tokenizer, prompts, new_tokens=new_tokens, seed=seed, batch_size=batch_size
+    )
+    return [text for batch in drawn for text in batch.texts]
 
 
 def measure(
@@ -95,14 +91,17 @@ def measure(
     items = behaviour.items(seed, count)
     prompts = [item.prompt for item in items]
     with nullcontext() if attached is None else attached:
-        texts = generate(model, tokenizer, prompts, new_tokens=behaviour.new_tokens, seed=seed)
+        drawn = sample(model, tokenizer, prompts, new_tokens=behaviour.new_tokens, seed=seed)
         knows = knowledge_score(model, tokenizer, seed=seed, count=knowledge)
+    texts = [text for batch in drawn for text in batch.texts]
+    bare = list(verdicts(model, drawn))
     judged = [behaviour.judge(item, text) for item, text in zip(items, texts, strict=True)]
     return Measurement(
         scores={name: mean_score([row[name] for row in judged]) for name in judged[0]},
         grammaticality=grammaticality(prompts, texts),
         knowledge=knows,
-        perplexity=perplexity(model, tokenizer, prompts, texts),
+        perplexity=mean_score([verdict.perplexity for verdict in bare]),
+        divergence=mean_score([verdict.divergence for verdict in bare]),
         samples=tuple(Sample(p, text) for p, text in zip(prompts, texts, strict=True)),
     )
 
@@ -120,31 +119,3 @@ def knowledge_score(
         ids = [tokenizer.convert_tokens_to_ids(option) for option in options]
         right.append(options[int(row[ids].argmax())] == truth)
     return mean_score(right)
-
-
-@torch.no_grad()
-def perplexity(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[str],
-    texts: Sequence[str],
-) -> Score:
-    """Perplexity of continuations under the bare model: exp of each one's mean loss per token."""
-    values = []
-    for start in range(0, len(prompts), 128):
-        chosen = slice(start, start + 128)
-        sizes = [len(ids) for ids in tokenizer(list(prompts[chosen]))["input_ids"]]
-        whole = [p + " " + x for p, x in zip(prompts[chosen], texts[chosen], strict=True)]
-        given = tokenizer(whole, return_tensors="pt", padding=True, padding_side="right")
-        losses = _token_losses(model, given["input_ids"], given["attention_mask"])
-        lengths = given["attention_mask"].sum(dim=1).tolist()
-        for row, size, length in zip(losses, sizes, lengths, strict=True):
-            if length > size:
-                values.append(float(row[size - 1 : length - 1].mean().exp()))
-    return mean_score(values)
-
-
-def _token_losses(model: PreTrainedModel, ids: Tensor, mask: Tensor) -> Tensor:
-    logits: Tensor = model(input_ids=ids, attention_mask=mask).logits[:, :-1].float()
-    rows = logits.flatten(0, 1).log_softmax(-1)
-    return -rows.gather(1, ids[:, 1:].reshape(-1, 1)).view(len(ids), -1)

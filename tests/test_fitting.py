@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 import steersman as sm
-from steersman.control import feature_gains, prefilter
+from steersman.control import AffineLaw, feature_gains, prefilter
 from steersman.errors import InputError, MismatchError, NumericalError, UnknownNameError
 from steersman.plant import capture_states
 
@@ -87,8 +87,7 @@ def test_the_plan_reaches_the_whole_contrast_on_the_plant(
     assert float(last.vectors[-1] @ delta) == pytest.approx(float(last.norm[-1]), rel=1e-4)
     scale = prefilter(
         plant,
-        fitted.controller.H,
-        fitted.controller.G,
+        AffineLaw(fitted.controller.H, fitted.controller.G),
         last.norm[:-1, None],
         last.vectors[-1],
         float(last.norm[-1]),

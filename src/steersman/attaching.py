@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from steersman.artifact import Parts
-from steersman.control import Absolute, AffineLaw, Paper, Reference, Relative, Units
+from steersman.control import Absolute, AffineLaw, Law, Paper, Reference, Relative, Units
 from steersman.directions import Direction
 from steersman.engines import Channel, Tokens
 from steersman.errors import InputError
@@ -135,13 +135,13 @@ def channel_of(parts: Parts, request: Request, rows: Rows = None) -> Channel:
     tokens = _tokens(parts, request, against)
     planned = how == "plan"
     natural = units_of(direction)
-    law: AffineLaw
+    law: Law[Any]
     setpoint: Reference
     if planned:
         law = AffineLaw.schedule(controller.plan, controller.active)
         setpoint, units = Absolute(request.value), Units.plain(law.blocks)
     else:
-        law = AffineLaw(controller.H, controller.G, controller.active)
+        law = parts.method.law(controller)
         setpoint, units = _measured(request, against, natural, controller)
     return Channel(
         law=law,

@@ -51,7 +51,7 @@ def test_the_law_of_uniform_width_has_the_same_closed_loop_and_plan(recipe):
     law, shifts = design.law(), design.shifts(some.demands)
     expected = design.schedule(some.demands, some.delta0).u
     assert near(simulate(some.system, law, shifts, some.delta0).inputs, expected)
-    planned = plan(some.system, law.H, law.G, shifts)
+    planned = plan(some.system, law, shifts)
     assert near(planned, design.schedule(some.demands).u)
 
 

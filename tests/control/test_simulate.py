@@ -41,7 +41,7 @@ def run_in_front_of_blocks(system, drift, law, reference, units, x0):
 def test_plan_simulation_and_law_in_front_of_blocks_agree(system, k, seed, target):
     law, norm = random_law(seed, system, k), randn(seed + 2, system.blocks, k)
     units = Units(norm, randn(seed + 3, system.blocks, k))
-    schedule = plan(system, law.H, law.G, norm)
+    schedule = plan(system, law, norm)
     rollout = simulate(system, law, target * norm)
     x0, drift = randn(seed + 4, 2, system.n), randn(seed + 5, system.blocks, system.n)
     inputs, moved = run_in_front_of_blocks(system, drift, law, Relative(target), units, x0)
@@ -89,8 +89,8 @@ def test_the_prefilter_makes_the_loop_reach_what_is_asked(system, seed, unit):
     H = v[:-1].unsqueeze(-1)
     G = feature_gains(system, v[:-1], 0.1, 1.0, 0.1).unsqueeze(-1)
     shifts = unit * torch.ones(system.blocks, 1).double()
-    assume(abs(reached(system, plan(system, H, G, shifts), v[-1])) > 1e-4 * unit)
-    scale = prefilter(system, H, G, shifts, v[-1], unit)
+    assume(abs(reached(system, plan(system, AffineLaw(H, G), shifts), v[-1])) > 1e-4 * unit)
+    scale = prefilter(system, AffineLaw(H, G), shifts, v[-1], unit)
     rollout = simulate(system, AffineLaw(H, G), scale * shifts)
     assert float(v[-1] @ rollout.states[-1]) == pytest.approx(unit, rel=1e-8)
 
@@ -99,8 +99,8 @@ def test_a_loop_that_already_arrives_needs_no_prefilter():
     system = LTVSystem(torch.eye(3).double().unsqueeze(0))
     v = unit_rows(0, 1, 3)
     H, shifts = v.unsqueeze(-1), torch.full((1, 1), 2.0).double()
-    assert prefilter(system, H, H, shifts, v[0], 2.0) == pytest.approx(1.0)
-    assert prefilter(system, H, 0.25 * H, shifts, v[0], 2.0) == pytest.approx(4.0)
+    assert prefilter(system, AffineLaw(H, H), shifts, v[0], 2.0) == pytest.approx(1.0)
+    assert prefilter(system, AffineLaw(H, 0.25 * H), shifts, v[0], 2.0) == pytest.approx(4.0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -109,7 +109,7 @@ def test_a_loop_without_authority_is_reported(dtype):
     v = unit_rows(1, 6, 6)
     H, shifts = v[:-1].unsqueeze(-1), torch.ones(5, 1)
     with pytest.raises(NumericalError, match="no authority"):
-        prefilter(system, H, torch.zeros_like(H), shifts, v[-1], 1.0)
+        prefilter(system, AffineLaw(H, torch.zeros_like(H)), shifts, v[-1], 1.0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -120,7 +120,7 @@ def test_rounding_is_not_taken_for_authority(dtype):
     v = randn(3, 6)
     sideways = v - moved * (v @ moved) / (moved @ moved)
     with pytest.raises(NumericalError, match="no authority"):
-        prefilter(system, law.H, law.G, 1e4 * torch.ones(5, 1), sideways, 1e-3)
+        prefilter(system, law, 1e4 * torch.ones(5, 1), sideways, 1e-3)
 
 
 @pytest.mark.parametrize("direction", [[1.0, 1.0], [1.0, -1.0]])
@@ -128,7 +128,7 @@ def test_a_diverging_loop_is_reported(direction):
     system = LTVSystem(1e30 * torch.eye(2).expand(3, 2, 2))
     H = torch.ones(3, 2, 1)
     with pytest.raises(NumericalError, match="moves the final feature by (nan|-?inf)"):
-        prefilter(system, H, H, torch.ones(3, 1), torch.tensor(direction), 1.0)
+        prefilter(system, AffineLaw(H, H), torch.ones(3, 1), torch.tensor(direction), 1.0)
 
 
 @pytest.mark.parametrize("unit", [0.0, -1.0, math.nan])
@@ -136,7 +136,7 @@ def test_a_unit_that_is_not_positive_is_refused(unit):
     system = random_plant()
     law = random_law(1, system)
     with pytest.raises(InputError, match="terminal_unit"):
-        prefilter(system, law.H, law.G, randn(0, 5, 1), randn(0, 6), unit)
+        prefilter(system, law, randn(0, 5, 1), randn(0, 6), unit)
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 import steersman as sm
-from steersman.control import LTVSystem, plan, reached
+from steersman.control import AffineLaw, LTVSystem, plan, reached
 from steersman.directions import Direction, contrast
 from steersman.errors import InputError, NumericalError
 from steersman.methods import Controller, FeatureLQR
@@ -82,7 +82,7 @@ def test_the_plan_is_the_optimum_of_the_whole_horizon_scaled_to_reach_the_contra
 def test_the_feedback_on_the_plant_is_the_plan(rank: int | None) -> None:
     d, system = direction(), plant()
     found = FeatureLQR(q=0.5, rank=rank).solve(d, system)
-    loop = plan(system, found.H, found.G, found.shifts)
+    loop = plan(system, AffineLaw(found.H, found.G), found.shifts)
     torch.testing.assert_close(loop.float(), found.plan, rtol=1e-3, atol=1e-4)
 
 

@@ -5,6 +5,7 @@ from steersman.control.feature_cost import FeatureCost
 from steersman.control.feature_design import FeatureDesign
 from steersman.control.law import AffineLaw, Law
 from steersman.control.lqr import cost, feature_gains
+from steersman.control.pid import PIDLaw, PIDState
 from steersman.control.propagate import Product, propagate
 from steersman.control.riccati import RiccatiStep, dense_riccati
 from steersman.control.setpoint import Absolute, Paper, Reference, Relative, Target, Units
@@ -22,6 +23,8 @@ __all__ = [
     "FeatureDesign",
     "LTVSystem",
     "Law",
+    "PIDLaw",
+    "PIDState",
     "Paper",
     "Plant",
     "Product",

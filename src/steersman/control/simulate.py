@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from steersman.control.checks import require_positive, require_shape
-from steersman.control.law import AffineLaw, Law
+from steersman.control.law import Law
 from steersman.control.propagate import propagate
-from steersman.control.system import LTVSystem
+from steersman.control.system import Plant
 from steersman.errors import InputError, NumericalError
 
 MIN_GAIN = 1e-6
@@ -33,7 +33,7 @@ class Rollout:
 
 
 def simulate(
-    system: LTVSystem,
+    system: Plant,
     law: Law[Any],
     setpoints: Float[Tensor, "blocks k"],
     delta0: Float[Tensor, " n"] | None = None,
@@ -56,7 +56,8 @@ def simulate(
             f"width {system.n}."
         )
     require_shape("setpoints", setpoints, ("blocks", system.blocks), ("k", law.k))
-    x = system.A.new_zeros(system.n) if delta0 is None else delta0.to(system.A)
+    at_rest = torch.zeros(system.n, dtype=law.dtype)
+    x = at_rest if delta0 is None else delta0.to(at_rest)
     require_shape("delta0", x, ("n", system.n))
     state = law.init(1)
 
@@ -69,35 +70,30 @@ def simulate(
 
 
 def plan(
-    system: LTVSystem,
-    H: Float[Tensor, "blocks n k"],
-    G: Float[Tensor, "blocks n k"],
-    shifts: Float[Tensor, "blocks k"],
+    system: Plant, law: Law[Any], shifts: Float[Tensor, "blocks k"]
 ) -> Float[Tensor, "blocks n"]:
     """The fixed schedule that a closed loop with a relative reference amounts to.
 
-        u_t = G_t (shift_t - H_t' delta_t),   delta_{t+1} = A_t delta_t + u_t,   delta_0 = 0
+        u_t = law(shift_t - H_t' delta_t),   delta_{t+1} = A_t delta_t + u_t,   delta_0 = 0
 
     With `s_t = H_t' xbar_t + shift_t` the law reads only the deviation `delta = x - xbar` from
     the unsteered run, and that obeys the linear plant: so its inputs are known beforehand. The
-    schedule is linear in `shifts`: half the shifts give half the schedule.
+    schedule of a linear law is linear in `shifts`: half the shifts give half the schedule.
 
     Args:
         system: the plant.
-        H: what is observed, `(blocks, n, k)`.
-        G: what is done about it, `(blocks, n, k)`.
+        law: what is observed, and what is done about it.
         shifts: how far each observed number should move, `(blocks, k)`.
 
     Raises:
         ShapeError: the shapes do not fit each other.
-        InputError: `H` and `G` do not fit `system`.
+        InputError: `law` does not fit `system`.
     """
-    law = AffineLaw(H.to(system.A), G.to(system.A))
     return simulate(system, law, shifts).inputs
 
 
 def reached(
-    system: LTVSystem, inputs: Float[Tensor, "blocks n"], terminal_direction: Float[Tensor, " n"]
+    system: Plant, inputs: Float[Tensor, "blocks n"], terminal_direction: Float[Tensor, " n"]
 ) -> float:
     """`v' delta_T`: how far `inputs`, from `delta_0 = 0`, move the feature after the last block.
 
@@ -110,13 +106,12 @@ def reached(
         ShapeError: `inputs` or `terminal_direction` does not fit `system`.
     """
     require_shape("terminal_direction", terminal_direction, ("n", system.n))
-    return float(terminal_direction.to(system.A) @ _terminal(system, inputs))
+    return float(terminal_direction.to(inputs) @ _terminal(system, inputs))
 
 
 def prefilter(
-    system: LTVSystem,
-    H: Float[Tensor, "blocks n k"],
-    G: Float[Tensor, "blocks n k"],
+    system: Plant,
+    law: Law[Any],
     shifts: Float[Tensor, "blocks k"],
     terminal_direction: Float[Tensor, " n"],
     terminal_unit: float,
@@ -132,8 +127,7 @@ def prefilter(
 
     Args:
         system: the plant.
-        H: what is observed, `(blocks, n, k)`.
-        G: what is done about it, `(blocks, n, k)`.
+        law: what is observed, and what is done about it; linear in its errors.
         shifts: the reference for one unit of target, `(blocks, k)`.
         terminal_direction: `v`, the feature's direction after the last block, `(n,)`.
         terminal_unit: the shift of `v' x_T` that one unit of target asks for, above zero.
@@ -143,18 +137,18 @@ def prefilter(
 
     Raises:
         ShapeError: the shapes do not fit each other.
-        InputError: `terminal_unit` is not above zero, or `H` and `G` do not fit `system`.
+        InputError: `terminal_unit` is not above zero, or `law` does not fit `system`.
         NumericalError: the loop cannot move the feature (it has no authority), or diverges.
 
     Source:
         Franklin, Powell and Emami-Naeini, Feedback Control of Dynamic Systems, chapter 7.
     """
     require_positive("terminal_unit", terminal_unit)
-    inputs = plan(system, H, G, shifts)
+    inputs = plan(system, law, shifts)
     shift = reached(system, inputs, terminal_direction)
     # A feature orthogonal to what the loop moves still shows a shift: the rounding of v' delta_T.
     length = float(terminal_direction.norm()) * float(_terminal(system, inputs).norm())
-    rounding = 16 * torch.finfo(system.A.dtype).eps * length
+    rounding = 16 * torch.finfo(inputs.dtype).eps * length
     if not math.isfinite(shift) or abs(shift) <= max(MIN_GAIN * terminal_unit, rounding):
         raise NumericalError(
             f"The loop moves the final feature by {shift:.3g} where {terminal_unit:.3g} is asked: "
@@ -164,9 +158,8 @@ def prefilter(
     return terminal_unit / shift
 
 
-def _terminal(system: LTVSystem, inputs: Float[Tensor, "blocks n"]) -> Float[Tensor, " n"]:
+def _terminal(system: Plant, inputs: Float[Tensor, "blocks n"]) -> Float[Tensor, " n"]:
     """`delta_T`, the state after the last block, from `delta_0 = 0`."""
     require_shape("inputs", inputs, ("blocks", system.blocks), ("n", system.n))
-    planned = inputs.to(system.A)
-    at_rest = system.A.new_zeros(system.n)
-    return propagate(system.jvp, system.blocks, at_rest, lambda block, _: planned[block])[0][-1]
+    at_rest = inputs.new_zeros(system.n)
+    return propagate(system.jvp, system.blocks, at_rest, lambda block, _: inputs[block])[0][-1]

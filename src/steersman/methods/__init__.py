@@ -5,10 +5,10 @@ from steersman.methods.addition import ActivationAddition
 from steersman.methods.alqr import ALQR, ALQRPlus
 from steersman.methods.base import Controller, ExecutionName, Method, PlantKind, ReferenceName
 from steersman.methods.feature_lqr import FeatureLQR
+from steersman.methods.pid import SPID, ProportionalAddition
 
-METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (ALQR, ALQRPlus, FeatureLQR, ActivationAddition)
-}
+_ALL = (ALQR, ALQRPlus, FeatureLQR, SPID, ProportionalAddition, ActivationAddition)
+METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
 
 
 def method_named(name: str) -> type[Method]:
@@ -25,6 +25,7 @@ def method_named(name: str) -> type[Method]:
 __all__ = [
     "ALQR",
     "METHODS",
+    "SPID",
     "ActivationAddition",
     "ALQRPlus",
     "Controller",
@@ -32,6 +33,7 @@ __all__ = [
     "FeatureLQR",
     "Method",
     "PlantKind",
+    "ProportionalAddition",
     "ReferenceName",
     "method_named",
 ]

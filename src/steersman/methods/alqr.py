@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from steersman.control import Plant, feature_gains, plan, prefilter
+from steersman.control import AffineLaw, Plant, feature_gains, plan, prefilter
 from steersman.directions import Direction
 from steersman.methods.base import Controller, Method, PlantKind, require_matrices
 
@@ -44,8 +44,9 @@ class ALQR(Method):
         G = feature_gains(matrices, v, self.q, self.r, self.qf).unsqueeze(-1)
         asked = direction.norm[:-1].unsqueeze(-1)
         last, unit = direction.vectors[-1], float(direction.norm[-1])
-        shifts = asked * prefilter(matrices, H, G, asked, last, unit)
-        return Controller(H, G, plan(matrices, H, G, shifts), shifts)
+        law = AffineLaw(H, G)
+        shifts = asked * prefilter(matrices, law, asked, last, unit)
+        return Controller(H, G, plan(matrices, law, shifts), shifts)
 
 
 @dataclass(frozen=True)

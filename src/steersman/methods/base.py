@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steersman.control import LTVSystem, Plant
+from steersman.control import AffineLaw, Law, LTVSystem, Plant
 from steersman.directions import Direction
 from steersman.errors import InputError
 
@@ -69,6 +69,14 @@ class Method(ABC):
             system: the identified plant, an `LTVSystem` where `plant` is "matrices"; None where it
                 is "none".
         """
+
+    def law(self, controller: Controller) -> Law[Any]:
+        """The law with feedback, as it is stepped in front of the blocks.
+
+        Args:
+            controller: what `solve` returned, perhaps saved and loaded since.
+        """
+        return AffineLaw(controller.H, controller.G, controller.active)
 
     def hyperparameters(self) -> dict[str, Any]:
         """What the method was set to, for the record."""

@@ -1,0 +1,143 @@
+"""Proportional, integral and derivative feedback of one feature, over depth."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steersman.control.checks import require_finite, require_full_precision, require_shape
+from steersman.control.law import Law
+from steersman.errors import InputError, ShapeError
+
+
+class PIDState(NamedTuple):
+    """What a row has seen on its way through the blocks.
+
+    Attributes:
+        integral: the sum of its errors.
+        previous: the last of them; None before the first block that acts.
+    """
+
+    integral: Float[Tensor, " rows"]
+    previous: Float[Tensor, " rows"] | None
+
+
+@dataclass(frozen=True, eq=False)
+class PIDLaw(Law[PIDState]):
+    """A controller in depth: the integral and the derivative are those of one token's errors.
+
+        e_t = s_t - v_t' x_t
+        u_t = (kp e_t + ki sum_{i<=t} e_i + kd (e_t - e_{t-1})) v_t
+
+    Both start anew with every forward pass and belong to each row alone. Where `cap` is given,
+    `|u_t| <= cap |x_t|`, and the integral of a row waits while its input is held back (anti-windup
+    by conditional integration), so that it does not pile up errors that nothing could act on.
+
+    Args:
+        v: what is observed, and acted along, `(blocks, n)`, float32 or float64.
+        kp: gain of the error.
+        ki: gain of its sum.
+        kd: gain of its difference; zero at the first block that acts.
+        cap: the longest input relative to the state; None is no cap.
+        active: the blocks where it acts; None is every block.
+
+    Raises:
+        ShapeError: `v` is not `(blocks, n)`.
+        InputError: half precision, a cap that is not above zero, no gain at all, or an active block
+            that does not exist.
+        NumericalError: NaN or infinity.
+
+    Source:
+        Astrom and Murray, Feedback Systems, chapter 11, for conditional integration.
+    """
+
+    v: Float[Tensor, "blocks n"]
+    kp: float
+    ki: float = 0.0
+    kd: float = 0.0
+    cap: float | None = None
+    active: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the direction and the numbers."""
+        if self.v.ndim != 2 or 0 in self.v.shape:
+            raise ShapeError(f"v has shape {tuple(self.v.shape)}; expected (blocks, n).")
+        require_full_precision("v", self.v)
+        require_finite("v", self.v)
+        require_finite("gains", torch.tensor([self.kp, self.ki, self.kd]))
+        if not (self.kp or self.ki or self.kd):
+            raise InputError("kp, ki and kd are all zero: nothing would be done.")
+        if self.cap is not None and not self.cap > 0:
+            raise InputError(f"cap is {self.cap}; it must be above zero, or None for no cap.")
+        wrong = sorted(set(self.active or ()) - set(range(self.blocks)))
+        if wrong:
+            raise InputError(f"active names blocks {wrong}; there are 0 .. {self.blocks - 1}.")
+
+    @property
+    def blocks(self) -> int:
+        """The number of blocks."""
+        return self.v.shape[0]
+
+    @property
+    def n(self) -> int:
+        """The width of the state."""
+        return self.v.shape[1]
+
+    @property
+    def k(self) -> int:
+        """One number is observed."""
+        return 1
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of `v`."""
+        return self.v.dtype
+
+    def is_active(self, block: int) -> bool:
+        """Whether the law acts at `block`."""
+        return super().is_active(block) and (self.active is None or block in self.active)
+
+    def to(self, device: torch.device | str) -> "PIDLaw":
+        """The same law on another device, in the same precision."""
+        return replace(self, v=self.v.to(device))
+
+    def init(self, rows: int) -> PIDState:
+        """No error yet."""
+        return PIDState(self.v.new_zeros(rows), None)
+
+    def observe(self, x: Float[Tensor, "rows n"], block: int) -> Float[Tensor, "rows k"]:
+        """`v_t' x` for each row."""
+        return (x.to(self.dtype) @ self.v[block]).unsqueeze(-1)
+
+    def step(
+        self,
+        state: PIDState,
+        x: Float[Tensor, "rows n"],
+        reference: Float[Tensor, "rows k"],
+        block: int,
+    ) -> tuple[PIDState, Float[Tensor, "rows n"]]:
+        """The errors' sum and difference moved on by one block, and the input."""
+        require_shape("x", x, ("rows", len(x)), ("n", self.n))
+        require_shape("reference", reference, ("rows", len(x)), ("k", 1))
+        if not self.is_active(block):
+            return state, torch.zeros_like(x, dtype=self.dtype)
+        error = (reference - self.observe(x, block)).squeeze(-1)
+        integral = state.integral.to(error) + error
+        change = torch.zeros_like(error) if state.previous is None else error - state.previous
+        wanted = self.kp * error + self.ki * integral + self.kd * change
+        given = self._held(wanted, x, block)
+        waits = (given != wanted) & (wanted * error * self.ki > 0)
+        kept = torch.where(waits, state.integral.to(error), integral)
+        return PIDState(kept, error), given.unsqueeze(-1) * self.v[block]
+
+    def _held(
+        self, wanted: Float[Tensor, " rows"], x: Float[Tensor, "rows n"], block: int
+    ) -> Float[Tensor, " rows"]:
+        if self.cap is None:
+            return wanted
+        most = self.cap * torch.linalg.vector_norm(x.to(self.dtype), dim=-1)
+        # A state without contrast has v = 0, and any number of it is as long as none.
+        length = torch.linalg.vector_norm(self.v[block])
+        return wanted.clamp(-most / length, most / length) if bool(length) else wanted

@@ -1,0 +1,91 @@
+"""Feedback of one feature by fixed gains: S-PID, and its proportional form."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+
+from steersman.control import Law, PIDLaw, Plant, plan, prefilter
+from steersman.directions import Direction
+from steersman.errors import InputError
+from steersman.methods.base import Controller, Method, PlantKind
+
+
+@dataclass(frozen=True)
+class SPID(Method):
+    """S-PID: the feature's error, its sum and its difference over the blocks, by fixed gains.
+
+        u_t = (kp e_t + ki sum_{i<=t} e_i + kd (e_t - e_{t-1})) v_t,    e_t = s_t - v_t' x_t
+
+    The law needs no plant; the plant is asked how far the closed loop moves the feature, so that a
+    relative target is in natural units here too, and for the plan. Sum and difference start anew
+    with every forward pass, and the sum waits where the input is held back.
+
+    Args:
+        kp: gain of the error.
+        ki: gain of its sum.
+        kd: gain of its difference.
+        cap: the longest input relative to the state; None is no cap. A plan knows no cap.
+        blocks: which blocks may act; empty is all of them.
+
+    Source:
+        A-LQR (arXiv 2604.19018), the baseline S-PID.
+    """
+
+    name: ClassVar[str] = "s-pid"
+    plant: ClassVar[PlantKind] = "products"
+    tokens: ClassVar[Literal["last", "all"]] = "last"
+
+    kp: float = 0.1
+    ki: float = 0.1
+    kd: float = 0.0
+    cap: float | None = None
+    blocks: tuple[int, ...] = ()
+
+    def solve(self, direction: Direction, system: Plant | None) -> Controller:
+        """The loop's prefilter and plan on the averaged plant.
+
+        Raises:
+            InputError: no plant, or gains or blocks that cannot be.
+            NumericalError: the loop cannot move the feature, or diverges.
+        """
+        if system is None:
+            raise InputError(f"{self.name} needs an identified plant; pass one from identify().")
+        v, asked = direction.vectors[:-1], direction.norm[:-1].unsqueeze(-1)
+        nominal = PIDLaw(v, self.kp, self.ki, self.kd, None, self.blocks or None)
+        last, unit = direction.vectors[-1], float(direction.norm[-1])
+        shifts = asked * prefilter(system, nominal, asked, last, unit)
+        acts = torch.zeros(len(v), 1)
+        acts[list(self.blocks) if self.blocks else slice(None)] = 1
+        return Controller(
+            H=v.unsqueeze(-1),
+            G=(acts * v).unsqueeze(-1),
+            plan=plan(system, nominal, shifts),
+            shifts=shifts,
+        )
+
+    def law(self, controller: Controller) -> Law[Any]:
+        """The stateful law, as it is stepped in front of the blocks."""
+        v = controller.H.squeeze(-1)
+        return PIDLaw(v, self.kp, self.ki, self.kd, self.cap, controller.active)
+
+
+@dataclass(frozen=True)
+class ProportionalAddition(SPID):
+    """ActAdd-LFS: the feature's error alone, at chosen blocks.
+
+    Args:
+        kp: gain of the error; 1 closes it at once, were the blocks the identity.
+        ki: none.
+        kd: none.
+        cap: the longest input relative to the state; None is no cap.
+        blocks: which blocks may act; empty is all of them.
+
+    Source:
+        A-LQR (arXiv 2604.19018), the baseline ActAdd with a linear feature setpoint.
+    """
+
+    name: ClassVar[str] = "actadd-lfs"
+
+    kp: float = 1.0
+    ki: float = 0.0

@@ -15,21 +15,28 @@ from typing import Any
 
 import artifact
 import closed_loop
+import equal_divergence
 import linearisation
 import machine
 import overhead
 import real_models
 import torch
-from parts import Parts
+import tracking
+from parts import Cell, Parts
 
 HERE = Path(__file__).parent
 FORMAT = 1
 BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
     "artifact": artifact.parts,
     "closed_loop": closed_loop.parts,
+    "equal_divergence": equal_divergence.parts,
     "linearisation": linearisation.parts,
     "overhead": overhead.parts,
     "real_models": real_models.parts,
+    "tracking": tracking.parts,
+}
+SUMMARIES: dict[str, Callable[[dict[str, Any], list[Cell]], list[Cell]]] = {
+    "equal_divergence": equal_divergence.summary,
 }
 
 
@@ -68,6 +75,8 @@ def run(config: dict[str, Any], partial: Path) -> dict[str, Any]:
         cells = measure()
         done[name] = {"seconds": time.perf_counter() - start, "cells": cells}
         partial.write_text(json.dumps({"config": config, "parts": done}))
+    cells = [cell for part in done.values() for cell in part["cells"]]
+    summary = SUMMARIES.get(config["benchmark"])
     return {
         "format": FORMAT,
         "benchmark": config["benchmark"],
@@ -75,7 +84,8 @@ def run(config: dict[str, Any], partial: Path) -> dict[str, Any]:
         "seconds": sum(part["seconds"] for part in done.values()),
         "config": config,
         "machine": place,
-        "cells": [cell for part in done.values() for cell in part["cells"]],
+        **({"summary": summary(config, cells)} if summary else {}),
+        "cells": cells,
     }
 
 

@@ -68,3 +68,37 @@ def test_a_real_story_model_turns_happier(benchmark: Any) -> None:
     config = {"pairs": 40, "seeds": 2, "samples": 3, "new_tokens": 60, "temperature": 0.8}
     low, none, high = experiment._cells(config, "stories260K", [-1.0, 0.0, 1.0])
     assert low["happy_share"]["mean"] < none["happy_share"]["mean"] < high["happy_share"]["mean"]
+
+
+def test_a_score_at_a_divergence_lies_between_the_targets_around_it(benchmark: Any) -> None:
+    at = benchmark("equal_divergence").at_divergence
+    points = [(0.0, 0.2), (0.1, 0.4), (0.3, 0.8)]
+    assert at(points, 0.0) == pytest.approx(0.2)
+    assert at(points, 0.05) == pytest.approx(0.3)
+    assert at(points, 0.2) == pytest.approx(0.6)
+    assert at(points, 0.31) != at(points, 0.31)
+
+
+def test_a_summary_holds_every_way_with_its_standard_error(benchmark: Any) -> None:
+    config = {"behaviours": ["b"], "ways": [{"name": "w"}], "targets": [1.0], "budgets": [0.1]}
+    cells = [
+        {
+            "behaviour": "b",
+            "way": "w",
+            "seed": seed,
+            "target": 1.0,
+            "unsteered": 0.0,
+            "score": score,
+            "divergence": 0.2,
+            "grammaticality": 1.0,
+            "knowledge": 1.0,
+        }
+        for seed, score in enumerate((0.4, 0.8))
+    ]
+    (row,) = benchmark("equal_divergence").summary(config, cells)
+    assert row["at_budget"]["0.1"] == {
+        "mean": pytest.approx(0.3),
+        "se": pytest.approx(0.1),
+        "count": 2,
+    }
+    assert row["at_target"]["1.0"]["score"]["mean"] == pytest.approx(0.6)

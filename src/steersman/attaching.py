@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from steersman.artifact import Parts
 from steersman.control import Absolute, AffineLaw, Law, Paper, Reference, Relative, Units
@@ -13,7 +13,9 @@ from steersman.directions import Direction
 from steersman.engines import Channel, Tokens
 from steersman.errors import InputError
 from steersman.methods import Controller, ExecutionName, ReferenceName
+from steersman.relinearizing import at_prompt
 
+RelinearizeName = Literal["fit", "prompt"]
 Strength = float | Sequence[float] | Tensor
 Rows = tuple[int, ...] | None
 """Which prompts of a batch; None is all of them."""
@@ -38,6 +40,7 @@ class Request:
         tokens: which tokens; None leaves it to the steering.
         reference: which reference; None leaves it to the method.
         execution: plan or feedback; None leaves it to the method.
+        relinearize: at which trajectory the plant is linear: the fit's average, or each prompt's.
     """
 
     strength: Strength
@@ -45,6 +48,7 @@ class Request:
     tokens: Tokens | None = None
     reference: ReferenceName | None = None
     execution: ExecutionName | None = None
+    relinearize: RelinearizeName = "fit"
 
     @classmethod
     def of(
@@ -55,6 +59,7 @@ class Request:
         tokens: Tokens | None = None,
         reference: ReferenceName | None = None,
         execution: ExecutionName | None = None,
+        relinearize: RelinearizeName = "fit",
     ) -> "Request":
         """A request by either of the two strengths; target 1 by default.
 
@@ -64,6 +69,7 @@ class Request:
             tokens: which tokens.
             reference: which reference.
             execution: plan or feedback.
+            relinearize: at the fit's average or at each prompt.
 
         Raises:
             InputError: both strengths, or a list of none.
@@ -74,7 +80,8 @@ class Request:
         given = lambda_ if paper else target
         if isinstance(given, Sequence | Tensor) and not torch.as_tensor(given).numel():
             raise InputError("there is no strength: give one number, or one a prompt.")
-        return cls(1.0 if given is None else given, paper, tokens, reference, execution)
+        strength = 1.0 if given is None else given
+        return cls(strength, paper, tokens, reference, execution, relinearize)
 
     @property
     def strengths(self) -> list[float]:
@@ -112,7 +119,7 @@ class Request:
         return replace(self, strength=[values[row] for row in rows])
 
 
-def channel_of(parts: Parts, request: Request, rows: Rows = None) -> Channel:
+def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = None) -> Channel:
     """The law of a steering with its reference, as the engine takes it.
 
         plan:      u_t = target * plan_t               a schedule, made before the model runs
@@ -121,6 +128,7 @@ def channel_of(parts: Parts, request: Request, rows: Rows = None) -> Channel:
     Args:
         parts: what the steering is made of.
         request: what is asked of it; its strengths are those of `rows`.
+        model: the model that is about to run.
         rows: which prompts of a batch; None is all.
 
     Returns:
@@ -133,7 +141,7 @@ def channel_of(parts: Parts, request: Request, rows: Rows = None) -> Channel:
     controller, direction = parts.controller, parts.direction
     against, how = _choices(parts, request)
     tokens = _tokens(parts, request, against)
-    planned = how == "plan"
+    planned, anew = how == "plan", _at_prompt(request, against)
     natural = units_of(direction)
     law: Law[Any]
     setpoint: Reference
@@ -153,6 +161,7 @@ def channel_of(parts: Parts, request: Request, rows: Rows = None) -> Channel:
         rows=rows,
         tracks=not planned and controller.observes(direction),
         matching=parts.provenance.decision_tokens if tokens == "matching" else (),
+        at_prompt=at_prompt(model, parts, planned) if anew else None,
     )
 
 
@@ -203,6 +212,15 @@ def _tokens(parts: Parts, request: Request, against: ReferenceName) -> Tokens:
     if request.tokens is not None:
         return request.tokens
     return "matching" if known and against == "relative" else parts.method.tokens
+
+
+def _at_prompt(request: Request, against: ReferenceName) -> bool:
+    """Whether the law is solved again at each prompt."""
+    if request.relinearize not in get_args(RelinearizeName):
+        raise InputError(f"relinearize is {request.relinearize!r}; choose fit or prompt.")
+    if request.relinearize == "prompt" and against == "absolute":
+        raise InputError("relinearize='prompt' goes with reference='relative'.")
+    return request.relinearize == "prompt"
 
 
 def _choices(parts: Parts, request: Request) -> tuple[ReferenceName, ExecutionName]:

@@ -9,7 +9,15 @@ from torch import Tensor, nn
 
 from steersman import store
 from steersman.artifact import Parts, artifact_of, parts_of
-from steersman.attaching import Request, Rows, Strength, channel_of, grouped, units_of
+from steersman.attaching import (
+    RelinearizeName,
+    Request,
+    Rows,
+    Strength,
+    channel_of,
+    grouped,
+    units_of,
+)
 from steersman.control import Units
 from steersman.directions import Direction
 from steersman.engines import Channel, Run, Tokens
@@ -70,6 +78,7 @@ class Steering:
         tokens: Tokens | None = None,
         reference: ReferenceName | None = None,
         execution: ExecutionName | None = None,
+        relinearize: RelinearizeName = "fit",
         prompt_length: int | None = None,
         trace: bool = True,
     ) -> Run:
@@ -92,6 +101,9 @@ class Steering:
             execution: "plan" adds the schedule that the closed loop amounts to on the averaged
                 plant; "feedback" measures. A relative reference needs, for feedback, a second
                 pass of the bare model over the same tokens.
+            relinearize: "fit" steers by the plant averaged over the fit's prompts; "prompt" solves
+                again at the trajectory of each prompt of the batch, as it arrives, for methods that
+                know the plant by its products. A prompt must then come in one pass.
             prompt_length: columns of the prompt, where it arrives in chunks and tokens is "last".
             trace: record features, setpoints and efforts.
 
@@ -111,21 +123,23 @@ class Steering:
             tokens=tokens,
             reference=reference,
             execution=execution,
+            relinearize=relinearize,
             prompt_length=prompt_length,
             trace=trace,
         )
 
-    def channel(self, request: Request, rows: Rows = None) -> Channel:
+    def channel(self, request: Request, model: nn.Module, rows: Rows = None) -> Channel:
         """The law of this steering with its reference, as the engine takes it.
 
         Args:
             request: strength, reference, execution and tokens; None leaves them to the steering.
+            model: the model that is about to run.
             rows: which prompts of a batch; None is all.
 
         Raises:
             InputError: an unknown choice, or a plan with an absolute reference.
         """
-        return channel_of(self._parts(), request, rows)
+        return channel_of(self._parts(), request, model, rows)
 
     def save_pretrained(self, path: str | Path) -> Path:
         """Write `steering.safetensors`, `steering.json` and a card into the folder `path`.
@@ -189,6 +203,7 @@ def attach(
     tokens: Tokens | None = None,
     reference: ReferenceName | None = None,
     execution: ExecutionName | None = None,
+    relinearize: RelinearizeName = "fit",
     prompt_length: int | None = None,
     trace: bool = True,
 ) -> Run:
@@ -205,6 +220,7 @@ def attach(
         tokens: as in `Steering.attach`, and so are the others.
         reference: see there.
         execution: see there.
+        relinearize: see there.
         prompt_length: see there.
         trace: see there.
 
@@ -217,13 +233,21 @@ def attach(
             prompts.
         AttachedError: on entering, where the model already carries a steering.
     """
-    request = Request.of(target, lambda_, tokens=tokens, reference=reference, execution=execution)
+    request = Request.of(
+        target,
+        lambda_,
+        tokens=tokens,
+        reference=reference,
+        execution=execution,
+        relinearize=relinearize,
+    )
     blocks = locate(model)
     for steering in steerings:
         if steering is not None:
             steering.provenance.require_model(model, blocks)
     prompts = request.prompts(len(steerings))
     channels = tuple(
-        steering.channel(request.for_rows(rows), rows) for steering, rows in grouped(steerings)
+        steering.channel(request.for_rows(rows), model, rows)
+        for steering, rows in grouped(steerings)
     )
     return Run(model, blocks, channels, prompts=prompts, prompt_length=prompt_length, trace=trace)

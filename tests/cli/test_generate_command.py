@@ -55,3 +55,18 @@ def test_a_folder_without_a_steering_is_named(saved_model, tmp_path, steersman):
     result = steersman("generate", saved_model, PROMPT, "-s", tmp_path)
     assert result.exit_code == 1
     assert "not a saved steering" in result.stderr
+
+
+def test_a_steering_may_be_solved_at_the_prompt(
+    saved_model, saved_steering, pairs_file, tmp_path, steersman
+):
+    made = steersman(
+        *("fit", saved_model, pairs_file, "--out", tmp_path / "s", "--method", "feature-lqr")
+    )
+    assert made.exit_code == 0, made.output
+    words = ("generate", saved_model, PROMPT, "--max-new-tokens", 4, "--relinearize", "prompt")
+    result = steersman(*words, "-s", tmp_path / "s")
+    assert result.exit_code == 0, result.output
+    result = steersman(*words, "-s", saved_steering)
+    assert result.exit_code == 1
+    assert "needs the plant's matrices" in result.stderr

@@ -17,6 +17,7 @@ from steersman.cli.options import (
     Model,
     NewTokens,
     ReferenceOption,
+    RelinearizeOption,
     Seed,
     SteeringPath,
     Target,
@@ -33,6 +34,7 @@ def generate(
     tokens: TokensOption = None,
     reference: ReferenceOption = None,
     execution: ExecutionOption = None,
+    relinearize: RelinearizeOption = "fit",
     max_new_tokens: NewTokens = 40,
     seed: Seed = None,
     compare: Annotated[
@@ -57,6 +59,7 @@ def generate(
         tokens=tokens,
         reference=reference,
         execution=execution,
+        relinearize=relinearize,
         trace=False,
     )
     with attached:

@@ -66,6 +66,13 @@ ExecutionOption = Annotated[
         show_default=False,
     ),
 ]
+RelinearizeOption = Annotated[
+    Literal["fit", "prompt"],
+    typer.Option(
+        "--relinearize",
+        help="Steer by the plant averaged over the fit, or solve again at the prompt.",
+    ),
+]
 NewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="How much to write.")]
 Seed = Annotated[
     int | None,

@@ -19,6 +19,7 @@ from steersman.cli.options import (
     Model,
     NewTokens,
     ReferenceOption,
+    RelinearizeOption,
     Seed,
     SteeringPath,
     Target,
@@ -49,6 +50,7 @@ def report(
     tokens: TokensOption = None,
     reference: ReferenceOption = None,
     execution: ExecutionOption = None,
+    relinearize: RelinearizeOption = "fit",
     max_new_tokens: NewTokens = 40,
     seed: Seed = None,
     chat: Chat = False,
@@ -73,6 +75,7 @@ def report(
         tokens=tokens,
         reference=reference,
         execution=execution,
+        relinearize=relinearize,
     )
     # At target 0 a plan adds nothing: the bare model, with a trace.
     bare = chosen.attach(loaded, 0.0, reference="relative", execution="plan", tokens=tokens)

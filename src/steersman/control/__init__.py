@@ -8,6 +8,7 @@ from steersman.control.lqr import cost, feature_gains
 from steersman.control.pid import PIDLaw, PIDState
 from steersman.control.propagate import Product, propagate
 from steersman.control.riccati import RiccatiStep, dense_riccati
+from steersman.control.rows import RowsLaw
 from steersman.control.setpoint import Absolute, Paper, Reference, Relative, Target, Units
 from steersman.control.simulate import Rollout, plan, prefilter, reached, simulate
 from steersman.control.square_root import feature_lqr
@@ -32,6 +33,7 @@ __all__ = [
     "Relative",
     "RiccatiStep",
     "Rollout",
+    "RowsLaw",
     "Stage",
     "Target",
     "Trajectory",

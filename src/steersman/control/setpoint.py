@@ -26,25 +26,26 @@ class Units:
     """Natural units at each block's input: `feature = origin_t + target * norm_t`.
 
     Args:
-        norm: what one unit of target is worth, `|c_t|`, `(blocks,)`; or `(blocks, k)` for a law
-            that observes `k` numbers, each worth so much a unit.
+        norm: what one unit of target is worth, `|c_t|`, `(blocks,)`; `(blocks, k)` for a law that
+            observes `k` numbers, each worth so much a unit; `(blocks, rows, k)` where that differs
+            from row to row.
         origin: the feature of the undesired examples, `v_t' mean undesired`, the same shape.
 
     Raises:
-        ShapeError: the shapes differ or are neither `(blocks,)` nor `(blocks, k)`.
+        ShapeError: the shapes differ or are none of these.
         InputError: half precision.
         NumericalError: NaN or infinity.
     """
 
-    norm: Float[Tensor, " blocks *k"]
-    origin: Float[Tensor, " blocks *k"]
+    norm: Float[Tensor, " blocks *rows_k"]
+    origin: Float[Tensor, " blocks *rows_k"]
 
     def __post_init__(self) -> None:
         """Check the two tensors."""
-        if self.norm.ndim not in (1, 2) or self.norm.shape != self.origin.shape:
+        if self.norm.ndim not in (1, 2, 3) or self.norm.shape != self.origin.shape:
             raise ShapeError(
                 f"norm has shape {tuple(self.norm.shape)} and origin {tuple(self.origin.shape)}; "
-                "expected both to be (blocks,) or (blocks, k)."
+                "expected both to be (blocks,), (blocks, k) or (blocks, rows, k)."
             )
         for name, tensor in (("norm", self.norm), ("origin", self.origin)):
             require_full_precision(name, tensor)
@@ -54,6 +55,13 @@ class Units:
     def plain(cls, blocks: int) -> "Units":
         """One is one: the reference is the target itself, as an open-loop schedule wants it."""
         return cls(torch.ones(blocks), torch.zeros(blocks))
+
+    def repeated(self, times: int) -> "Units":
+        """The same with each row's units given to `times` rows; shared ones stay as they are."""
+        if self.norm.ndim < 3:
+            return self
+        each = (tensor.repeat_interleave(times, dim=1) for tensor in (self.norm, self.origin))
+        return Units(*each)
 
     def to(self, device: torch.device | str) -> "Units":
         """The same units on another device."""
@@ -212,8 +220,8 @@ def _repeated(
     return target
 
 
-def _by_block(tensor: Float[Tensor, " blocks *k"]) -> Float[Tensor, "blocks 1 k"]:
-    return tensor.reshape(len(tensor), 1, -1)
+def _by_block(tensor: Float[Tensor, " blocks *rows_k"]) -> Float[Tensor, "blocks rows_or_1 k"]:
+    return tensor if tensor.ndim == 3 else tensor.reshape(len(tensor), 1, -1)
 
 
 def _scaled(target: Target, units: Units, rows: int) -> Float[Tensor, "blocks rows k"]:

@@ -1,5 +1,6 @@
 """One steering at work: a law, where its reference comes from, and which rows and tokens it has."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -11,6 +12,9 @@ from steersman.control import Law, Reference, Units
 from steersman.errors import InputError, ShapeError
 
 Tokens = Literal["last", "all", "matching"]
+AtPrompt = Callable[[tuple[Tensor, ...], object], tuple[Law[Any], Units]]
+"""Makes a law for prompts: given the token ids of each row without padding, and who holds hooks on
+the model that lie asleep meanwhile."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +29,10 @@ class Channel:
         scale: natural units of that projection, for the trace.
         tokens: "last" steers the prompt's last token and every generated one, "all" every token,
             "matching" those whose id is one of `matching`.
-        matching: token ids, in any order.
         rows: which prompts of the batch it steers; None is all of them.
         tracks: whether the reference is one of the watched feature, as it is not for a plan.
+        matching: token ids, in any order.
+        at_prompt: makes law and units anew for the prompts of every batch; None keeps them.
 
     Raises:
         InputError: unknown `tokens`, nothing to match, or `rows` that name a prompt twice.
@@ -43,6 +48,7 @@ class Channel:
     rows: tuple[int, ...] | None = None
     tracks: bool = True
     matching: tuple[int, ...] = ()
+    at_prompt: AtPrompt | None = None
 
     def __post_init__(self) -> None:
         """Check the parts against each other."""

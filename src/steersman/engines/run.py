@@ -5,6 +5,7 @@ and returns the block's output with the law's input added; one pair of hooks aro
 forward tells which tokens pass. Everything is gone when the `with` block is left.
 """
 
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -66,6 +67,12 @@ class Run:
         self._on: dict[torch.device, tuple[Channel, ...]] = {}
         self._recorders: list[list[Recorder]] = []
         self._pass: _Pass | None = None
+        self._asleep = False
+        if prompt_length is not None and any(c.at_prompt for c in channels):
+            raise InputError(
+                "a law that is made for each prompt needs the whole prompt in one pass: leave "
+                "prompt_length out, or attach with relinearize='fit'"
+            )
 
     def __enter__(self) -> "Run":
         """Hook the model.
@@ -133,9 +140,11 @@ class Run:
         return tuple(recorder.trace() for recorder in self._recorders[sequence])
 
     def _before_model(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._asleep:
+            return
         window = read_window(args, kwargs)
-        if self._sequences.enter(window) and self._traced:
-            self._recorders.append([Recorder(c.scale.norm, c.scale.origin) for c in self._channels])
+        if self._sequences.enter(window):
+            self._begin(window)
         skip = min(window.length, max(0, self._sequences.seen - window.first))
         self._pass = _Pass(self._channels, window, self._sequences, self._prompts, skip)
         if self._traced:
@@ -149,7 +158,23 @@ class Run:
             finally:
                 self._pass.passive = False
 
+    def _begin(self, window: Window) -> None:
+        """A new sequence: laws that are made for each prompt, and a fresh record."""
+        if any(channel.at_prompt for channel in self._channels):
+            self._asleep = True
+            try:
+                self._channels = tuple(
+                    _made_for(channel, window, self._prompts, self) for channel in self._channels
+                )
+                self._on.clear()
+            finally:
+                self._asleep = False
+        if self._traced:
+            self._recorders.append([Recorder(c.scale.norm, c.scale.origin) for c in self._channels])
+
     def _after_model(self, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        if self._asleep:
+            return
         current = self._current()
         if current.fired != len(self._blocks):
             raise ArchitectureError(
@@ -164,6 +189,8 @@ class Run:
     def _after_block(
         self, block: int, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
     ) -> Any:
+        if self._asleep:
+            return None
         current = self._current()
         x = hidden_in(args, kwargs)
         channels = self._channels_on(x.device)
@@ -226,6 +253,7 @@ class _Lane:
         self.fully = _fully(self.open)
         # A target for each prompt becomes one for each token: copies of the prompt, then tokens.
         self.reference = channel.reference.repeated(copies * window.length, window.valid.device)
+        self.tokens_each = window.length
         self.state = channel.law.init(self.count)
         self.observed: dict[int, Tensor] = {}
         self._known: tuple[Channel, Tensor] | None = None
@@ -270,7 +298,8 @@ class _Lane:
     def _offsets(self, channel: Channel) -> Tensor:
         """What is known of the setpoints, computed once a pass on each device."""
         if self._known is None or self._known[0] is not channel:
-            self._known = (channel, self.reference.offsets(channel.units, self.count))
+            units = channel.units.repeated(self.tokens_each)
+            self._known = (channel, self.reference.offsets(units, self.count))
         return self._known[1]
 
     def _added(self, y: Tensor, u: Tensor) -> Tensor:
@@ -280,6 +309,22 @@ class _Lane:
     def _states(self, x: Tensor) -> Tensor:
         mine = x if self.rows is None else x[self.rows]
         return mine.reshape(-1, mine.shape[-1])
+
+
+def _made_for(channel: Channel, window: Window, prompts: int | None, owner: object) -> Channel:
+    """The channel with its law for the prompts of this batch, where it is made for them."""
+    if channel.at_prompt is None:
+        return channel
+    if window.ids is None or window.cached:
+        raise InputError(
+            "a law that is made for each prompt needs the token ids of the whole prompt: call the "
+            "model with input_ids and without an earlier cache, or attach with relinearize='fit'"
+        )
+    rows = _rows(channel.rows, _copies(window.batch, prompts), window)
+    chosen = range(window.batch) if rows is None else rows.tolist()
+    ids = tuple(window.ids[row][window.valid[row]] for row in chosen)
+    law, units = channel.at_prompt(ids, owner)
+    return replace(channel, law=law, units=units)
 
 
 def _fully(opened: Tensor) -> bool | None:

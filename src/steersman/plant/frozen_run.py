@@ -39,8 +39,20 @@ class FrozenRun:
     _cache: FrozenCache | None
 
     @classmethod
-    def of(cls, model: nn.Module, input_ids: Int[Tensor, "1 length"], chunk: int) -> "FrozenRun":
+    def of(
+        cls,
+        model: nn.Module,
+        input_ids: Int[Tensor, "1 length"],
+        chunk: int,
+        asleep: object = None,
+    ) -> "FrozenRun":
         """Run the prefix, and get ready to run the last token in at most `chunk` rows.
+
+        Args:
+            model: a transformers model in evaluation mode; only read.
+            input_ids: one prompt without padding, at least one token.
+            chunk: rows at a time.
+            asleep: whoever holds hooks that do nothing meanwhile; anybody else's are refused.
 
         Raises:
             InputError: no token, no row, or a model in training mode.
@@ -53,7 +65,7 @@ class FrozenRun:
             )
         require_evaluation(model)
         blocks = locate(model)
-        _require_bare(blocks)
+        _require_bare(blocks, asleep)
         with torch.inference_mode(False), torch.no_grad():
             ids = input_ids.to(input_device(blocks)).repeat(min(chunk, blocks.n), 1)
             body = without_head(model)
@@ -106,9 +118,9 @@ def pull(x: Tensor, y: Tensor, cotangents: Tensor) -> Tensor:
     return gradient[:count].to(torch.promote_types(gradient.dtype, torch.float32))
 
 
-def _require_bare(blocks: Blocks) -> None:
+def _require_bare(blocks: Blocks, asleep: object) -> None:
     for t, module in enumerate(blocks.modules):
-        if owners(module):
+        if any(owner is not asleep for owner in owners(module)):
             raise AttachedError(
                 f"a steering is attached to block {t}, so its Jacobian would be that of the closed "
                 "loop: leave the `with` block or detach it first"

@@ -111,7 +111,11 @@ class Linearization:
 
 
 def linearize(
-    model: nn.Module, input_ids: Int[Tensor, "1 length"], *, chunk: int = CHUNK
+    model: nn.Module,
+    input_ids: Int[Tensor, "1 length"],
+    *,
+    chunk: int = CHUNK,
+    asleep: object = None,
 ) -> Linearization:
     """Run a prompt once and keep what it takes to differentiate its last token's path.
 
@@ -122,6 +126,7 @@ def linearize(
         model: a transformers model in evaluation mode, with no steering attached; only read.
         input_ids: one prompt without padding, at least one token.
         chunk: columns differentiated at a time.
+        asleep: whoever holds hooks on the model that do nothing meanwhile.
 
     Returns:
         The linearisation at the last token.
@@ -131,7 +136,7 @@ def linearize(
         AttachedError: a steering is attached.
         ArchitectureError: the blocks are not found, or cannot be called again.
     """
-    run = FrozenRun.of(model, input_ids, chunk)
+    run = FrozenRun.of(model, input_ids, chunk, asleep)
     calls, last = record_calls(run)
     states = [call.x[0, -1] for call in calls] + [last]
     dtype = torch.promote_types(last.dtype, torch.float32)

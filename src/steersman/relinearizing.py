@@ -1,0 +1,69 @@
+"""A steering solved again at each prompt's own trajectory, where that prompt is about to run."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from steersman.artifact import Parts
+from steersman.control import AffineLaw, Law, RowsLaw, Units
+from steersman.engines import AtPrompt
+from steersman.errors import InputError
+from steersman.methods import Controller, Method
+from steersman.plant import Averaged, linearize
+from steersman.plant.average import COLUMNS
+
+
+def at_prompt(model: nn.Module, parts: Parts, planned: bool) -> AtPrompt:
+    """What makes the law of every row from its own prompt.
+
+        A_t = d f_t(x_t) / d x_t   at the last token of the row's prompt, unsteered
+
+    The direction and its natural units stay those of the fit; the plant is the prompt's own.
+
+    Args:
+        model: the model that is about to run.
+        parts: of the steering.
+        planned: whether the law is to run as a plan.
+
+    Raises:
+        InputError: the method needs no plant, or more of it than products.
+    """
+    method = parts.method
+    if method.plant != "products":
+        raise InputError(
+            f"{method.name} cannot be solved again at a prompt: it needs "
+            + ("no plant." if method.plant == "none" else "the plant's matrices.")
+            + " Use relinearize='fit'."
+        )
+
+    def solve(ids: Tensor, owner: object) -> Controller:
+        run = linearize(model, ids[None], chunk=COLUMNS, asleep=owner)
+        return method.solve(parts.direction, Averaged((run,)))
+
+    def make(prompts: tuple[Tensor, ...], owner: object) -> tuple[Law[Any], Units]:
+        solved: dict[tuple[int, ...], Controller] = {}
+        keys = [tuple(ids.tolist()) for ids in prompts]
+        for key, ids in zip(keys, prompts, strict=True):
+            if key not in solved:  # beams and samples of one prompt share its law
+                solved[key] = solve(ids, owner)
+        return _stacked(method, [solved[key] for key in keys], planned)
+
+    return make
+
+
+def _stacked(
+    method: Method, controllers: Sequence[Controller], planned: bool
+) -> tuple[Law[Any], Units]:
+    """One law for all rows: of the same kind as the fit's, with each row's own tensors."""
+    if planned:
+        plans = torch.stack([controller.plan for controller in controllers])
+        return RowsLaw.schedule(plans), Units.plain(plans.shape[1])
+    shifts = torch.stack([controller.shifts for controller in controllers], dim=1)
+    units = Units(shifts, torch.zeros_like(shifts))
+    shared = method.law(controllers[0])
+    if not isinstance(shared, AffineLaw):
+        return shared, units  # fixed gains along the direction: only the prefilter is the prompt's
+    H, G = (torch.stack([getattr(one, name) for one in controllers]) for name in ("H", "G"))
+    return RowsLaw(H, G), units

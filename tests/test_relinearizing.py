@@ -1,0 +1,215 @@
+"""A steering solved again at each prompt: its own plant for every row, and nothing left behind."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+import steersman as sm
+from steersman.errors import InputError
+from steersman.methods import FeatureLQR, Method
+from steersman.plant import Averaged, HookSet, hidden_out, hooked, linearize, locate
+from steersman.windtunnel import behaviour, fit_behaviour, load
+
+Models = Callable[[str], PreTrainedModel]
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+PROMPTS = (torch.arange(6, 15), torch.arange(20, 24), torch.arange(9, 15))
+WAYS = [(name, how) for name in ("feature-lqr", "s-pid") for how in ("plan", "feedback")]
+
+
+def examples(tokenizer: Any) -> sm.ContrastivePairs:
+    words = [w for w in sorted(tokenizer.get_vocab()) if w.isalpha()]
+    return sm.ContrastivePairs(
+        desired=[f"{words[i]} {words[i + 1]} {words[0]}" for i in range(2, 8)],
+        undesired=[f"{words[-i]} {words[-i - 1]} {words[0]}" for i in range(2, 8)],
+    )
+
+
+def fitted(model: Any, tokenizer: Any, method: str | Method) -> sm.Steering:
+    return sm.fit(model, tokenizer, examples(tokenizer), method=method, progress=False)
+
+
+def padded(prompts: tuple[Tensor, ...], side: str) -> dict[str, Tensor]:
+    length = max(map(len, prompts))
+    ids, mask = torch.zeros(2, len(prompts), length, dtype=torch.long)
+    for row, prompt in enumerate(prompts):
+        place = slice(length - len(prompt), length) if side == "left" else slice(len(prompt))
+        ids[row, place], mask[row, place] = prompt, 1
+    positions = (mask.cumsum(1) - 1).clamp_min(0)
+    return {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+
+
+def last_logits(model: Any, given: dict[str, Tensor]) -> Tensor:
+    with torch.no_grad():
+        logits = model(**given).logits
+    places = torch.arange(logits.shape[1]) * given["attention_mask"]
+    return logits[torch.arange(len(logits)), places.argmax(1)]
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gpt2", "gemma2"])
+@pytest.mark.parametrize(("method", "execution"), WAYS)
+def test_it_is_the_method_solved_on_the_prompts_own_plant(
+    model_type: str, method: str, execution: Any, tiny_model: Models, tiny_tokenizer: Any
+) -> None:
+    model = tiny_model(model_type)
+    steering = fitted(model, tiny_tokenizer, method)
+    settings = {"tokens": "last", "execution": execution, "trace": False}
+    for prompt in PROMPTS:
+        given = padded((prompt,), "left")
+        with steering.attach(model, 0.7, relinearize="prompt", **settings):
+            found = last_logits(model, given)
+        own = Averaged((linearize(model, prompt[None]),))
+        solved = replace(steering, controller=steering.method.solve(steering.direction, own))
+        with solved.attach(model, 0.7, **settings):
+            torch.testing.assert_close(found, last_logits(model, given), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize(("method", "execution"), WAYS)
+def test_rows_of_a_padded_batch_are_solved_as_if_alone(
+    side: str, method: str, execution: Any, tiny_model: Models, tiny_tokenizer: Any
+) -> None:
+    model = tiny_model("llama")
+    steering = fitted(model, tiny_tokenizer, method)
+    targets = [0.5, -1.0, 2.0]
+
+    def run(prompts: tuple[Tensor, ...], target: list[float]) -> Tensor:
+        attached = steering.attach(
+            model, target, relinearize="prompt", tokens="last", execution=execution, trace=False
+        )
+        with attached:
+            return last_logits(model, padded(prompts, side))
+
+    together = run(PROMPTS, targets)
+    for row, prompt in enumerate(PROMPTS):
+        alone = run((prompt,), targets[row : row + 1])[0]
+        torch.testing.assert_close(together[row], alone, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("settings", [{}, {"num_beams": 3}, {"use_cache": False}])
+@pytest.mark.parametrize("execution", ["plan", "feedback"])
+def test_generation_keeps_the_law_of_its_prompt(
+    settings: dict[str, Any], execution: Any, tiny_model: Models, tiny_tokenizer: Any
+) -> None:
+    model = tiny_model("llama")
+    steering = fitted(model, tiny_tokenizer, "feature-lqr")
+
+    def run(prompts: tuple[Tensor, ...]) -> Tensor:
+        given = padded(prompts, "left")
+        attached = steering.attach(
+            model, 1.0, relinearize="prompt", tokens="last", execution=execution, trace=False
+        )
+        with attached:
+            out = model.generate(  # type: ignore[operator]
+                input_ids=given["input_ids"],
+                attention_mask=given["attention_mask"],
+                max_new_tokens=5,
+                do_sample=False,
+                pad_token_id=0,
+                **settings,
+            )
+        return out[:, given["input_ids"].shape[1] :]
+
+    together = run(PROMPTS[:2])
+    for row, prompt in enumerate(PROMPTS[:2]):
+        assert torch.equal(together[row], run((prompt,))[0])
+
+
+def test_every_sequence_has_a_law_of_its_own(tiny_model: Models, tiny_tokenizer: Any) -> None:
+    model = tiny_model("llama")
+    steering = fitted(model, tiny_tokenizer, "feature-lqr")
+    with steering.attach(model, 1.0, relinearize="prompt", tokens="last") as run:
+        first = [last_logits(model, padded((prompt,), "left")) for prompt in PROMPTS]
+    assert len({tuple(t.effort[0, :, -1].tolist()) for i in range(3) for t in run.traces(i)}) == 3
+    for prompt, expected in zip(PROMPTS, first, strict=True):
+        with steering.attach(model, 1.0, relinearize="prompt", tokens="last"):
+            assert torch.equal(last_logits(model, padded((prompt,), "left")), expected)
+    assert not any(hooked(module) for module in model.modules())
+
+
+def test_one_row_of_a_batch_alone_is_steered(tiny_model: Models, tiny_tokenizer: Any) -> None:
+    model, given = tiny_model("llama"), padded(PROMPTS, "left")
+    steering = fitted(model, tiny_tokenizer, "feature-lqr")
+    bare = last_logits(model, given)
+    with sm.attach(model, [None, steering, None], 1.0, relinearize="prompt", tokens="last"):
+        found = last_logits(model, given)
+    assert [torch.equal(a, b) for a, b in zip(found, bare, strict=True)] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "says"),
+    [
+        ("a-lqr", {}, "needs the plant's matrices"),
+        ("activation-addition", {}, "needs no plant"),
+        ("s-pid", {"reference": "absolute"}, "goes with reference='relative'"),
+        ("feature-lqr", {"prompt_length": 4}, "needs the whole prompt in one pass"),
+    ],
+)
+def test_what_cannot_be_solved_at_a_prompt_is_refused(
+    method: str, settings: Any, says: str, tiny_model: Models, tiny_tokenizer: Any
+) -> None:
+    model = tiny_model("llama")
+    steering = fitted(model, tiny_tokenizer, method)
+    with pytest.raises(InputError, match=says):
+        steering.attach(model, 1.0, relinearize="prompt", **settings)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_another_way_is_refused(tiny_model: Models, tiny_tokenizer: Any) -> None:
+    model = tiny_model("llama")
+    steering = fitted(model, tiny_tokenizer, "feature-lqr")
+    with pytest.raises(InputError, match="relinearize is 'token'; choose fit or prompt"):
+        steering.attach(model, 1.0, relinearize="token")  # type: ignore[arg-type]
+
+
+def test_a_prompt_that_is_not_seen_whole_is_refused(
+    tiny_model: Models, tiny_tokenizer: Any
+) -> None:
+    model = tiny_model("llama")
+    steering = fitted(model, tiny_tokenizer, "feature-lqr")
+    with torch.no_grad():
+        cache = model(input_ids=PROMPTS[0][None, :4], use_cache=True).past_key_values
+        embeds = model.get_input_embeddings()(PROMPTS[0][None])
+    for given in (
+        {"input_ids": PROMPTS[0][None, 4:], "past_key_values": cache},
+        {"inputs_embeds": embeds},
+    ):
+        attached = steering.attach(model, 1.0, relinearize="prompt", tokens="last")
+        with attached, pytest.raises(InputError, match="token ids of the whole prompt"):
+            model(**given)
+        assert not any(hooked(module) for module in model.modules())
+
+
+def final_feature(
+    model: Any, steering: sm.Steering, ids: Tensor, target: float, **how: Any
+) -> float:
+    """In natural units."""
+    last: list[Tensor] = []
+    attached = steering.attach(model, target, tokens="last", trace=False, **how)
+    with attached, HookSet() as hooks, torch.no_grad():
+        hooks.after(locate(model).modules[-1], lambda a, k, out: last.append(hidden_out(out)))
+        model(ids)
+    d = steering.direction
+    return float((last[-1][0, -1] @ d.vectors[-1] - d.origin[-1]) / d.norm[-1])
+
+
+@pytest.mark.parametrize("name", ["toxicity", "refusal", "concepts:sea"])
+def test_the_feature_goes_where_it_was_asked_to_go(name: str) -> None:
+    model, tokenizer = load()
+    asked = behaviour(name)
+    steering = fit_behaviour(model, tokenizer, asked, seed=0, pairs=60, method=FeatureLQR())
+    errors: dict[str, list[float]] = {"fit": [], "prompt": []}
+    for text in asked.pairs(9, 10).undesired:
+        ids = tokenizer(str(text), return_tensors="pt").input_ids
+        start = final_feature(model, steering, ids, 0.0)
+        for way, found in errors.items():
+            at = final_feature(model, steering, ids, 0.5, relinearize=way)
+            found.append(at - start - 0.5)
+    rms = {way: torch.tensor(found).square().mean().sqrt() for way, found in errors.items()}
+    assert rms["prompt"] < 0.02
+    assert rms["prompt"] < rms["fit"]

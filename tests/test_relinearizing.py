@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 import steersman as sm
 from steersman.errors import InputError
-from steersman.methods import FeatureLQR, Method
+from steersman.methods import Evidence, FeatureLQR, Method
 from steersman.plant import Averaged, HookSet, hidden_out, hooked, linearize, locate
 from steersman.windtunnel import behaviour, fit_behaviour, load
 
@@ -63,8 +63,8 @@ def test_it_is_the_method_solved_on_the_prompts_own_plant(
         given = padded((prompt,), "left")
         with steering.attach(model, 0.7, relinearize="prompt", **settings):
             found = last_logits(model, given)
-        own = Averaged((linearize(model, prompt[None]),))
-        solved = replace(steering, controller=steering.method.solve(steering.direction, own))
+        evidence = Evidence(steering.direction, Averaged((linearize(model, prompt[None]),)))
+        solved = replace(steering, controller=steering.method.solve(evidence))
         with solved.attach(model, 0.7, **settings):
             torch.testing.assert_close(found, last_logits(model, given), rtol=1e-4, atol=1e-4)
 

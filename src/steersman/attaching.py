@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from steersman.artifact import Parts
-from steersman.control import Absolute, AffineLaw, Law, Paper, Reference, Relative, Units
+from steersman.control import Absolute, AffineLaw, Law, Paper, Reference, Units
 from steersman.directions import Direction
 from steersman.engines import Channel, Tokens
 from steersman.errors import InputError
-from steersman.methods import Controller, ExecutionName, ReferenceName
+from steersman.methods import ExecutionName, ReferenceName
 from steersman.relinearizing import at_prompt
 
 RelinearizeName = Literal["fit", "prompt"]
@@ -150,7 +150,7 @@ def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = No
         setpoint, units = Absolute(request.value), Units.plain(law.blocks)
     else:
         law = parts.method.law(controller)
-        setpoint, units = _measured(request, against, natural, controller)
+        setpoint, units = _measured(request, against, natural, parts)
     return Channel(
         law=law,
         reference=setpoint,
@@ -191,15 +191,14 @@ def grouped(steerings: Sequence[_One | None]) -> list[tuple[_One, Rows]]:
 
 
 def _measured(
-    request: Request, against: ReferenceName, natural: Units, controller: Controller
+    request: Request, against: ReferenceName, natural: Units, parts: Parts
 ) -> tuple[Reference, Units]:
     """Where feedback wants the feature, and in which units."""
     if request.paper:
         return Paper(request.value), natural
     if against == "absolute":
         return Absolute(request.value), natural
-    shifts = controller.shifts
-    return Relative(request.value), Units(shifts, torch.zeros_like(shifts))
+    return parts.method.relative(request.value, parts.controller)
 
 
 def _tokens(parts: Parts, request: Request, against: ReferenceName) -> Tokens:
@@ -243,7 +242,7 @@ def _choices(parts: Parts, request: Request) -> tuple[ReferenceName, ExecutionNa
         raise InputError(f"{method.name} observes nothing; it only runs as a plan.")
     if against == "absolute" and not parts.controller.observes(parts.direction):
         raise InputError(
-            f"{method.name} observes where the feature is going and not the feature itself, so it "
-            "knows no absolute setpoint; use reference='relative'."
+            f"{method.name} does not observe the feature itself, so it knows no absolute setpoint; "
+            "use reference='relative'."
         )
     return against, how

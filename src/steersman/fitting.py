@@ -13,13 +13,14 @@ from steersman.control import LTVSystem, Plant
 from steersman.data import ContrastivePairs, Example
 from steersman.directions import Direction, contrast, worth_steering
 from steersman.errors import InputError
-from steersman.methods import METHODS, Method, method_named
+from steersman.methods import METHODS, AlignedStates, Evidence, Method, method_named
 from steersman.plant import (
     CHUNK,
     Blocks,
     Positions,
     average,
     capture_states,
+    capture_tokens,
     estimate,
     locate,
     positions_named,
@@ -138,8 +139,15 @@ def fit(
         system = identify(
             model, tokenizer, prompts, chunk=chunk, checkpoint=checkpoint, progress=progress
         )
+    aligned = None
+    if chosen.aligned:
+        aligned = read_aligned(
+            model, tokenizer, pairs, positions=rule, batch_size=batch_size, progress=progress
+        )
+    evidence = Evidence(direction, system, aligned)
+    settled = chosen.settled(evidence)
     made = _provenance(model, tokenizer, blocks, pairs, rule, len(prompts))
-    return Steering(direction, chosen.solve(direction, system), chosen, made)
+    return Steering(direction, settled.solve(evidence), settled, made)
 
 
 def read_direction(
@@ -175,6 +183,49 @@ def read_direction(
     for doubt in worth_steering(direction):
         warnings.warn(doubt, stacklevel=2)
     return direction
+
+
+def read_aligned(
+    model: nn.Module,
+    tokenizer: Any,
+    pairs: ContrastivePairs,
+    *,
+    positions: Positions,
+    batch_size: int = 16,
+    progress: bool = True,
+) -> AlignedStates:
+    """States of the same tokens behind the two contexts of every pair.
+
+    Args:
+        model: the loaded model.
+        tokenizer: its tokenizer.
+        pairs: each of whose sides end in the same tokens, behind different contexts.
+        positions: which tokens are read.
+        batch_size: examples at a time.
+        progress: show how far it is.
+
+    Raises:
+        InputError: the examples are not paired, or a pair is not read at the same tokens.
+        NumericalError: states that are not finite.
+    """
+    if not pairs.paired:
+        raise InputError("aligned states need pairs: give desired[i] and undesired[i] together.")
+    read = []
+    for side in (pairs.desired, pairs.undesired):
+        tokens = tokenize(tokenizer, side)
+        read.append([tuple(one.ids[place] for place in positions.select(one)) for one in tokens])
+    for index, (first, second) in enumerate(zip(*read, strict=True)):
+        if first != second:
+            raise InputError(
+                f"pair {index} is not aligned: its sides are read at the tokens "
+                f"{tokenizer.decode(first)!r} and {tokenizer.decode(second)!r}. Both have to end "
+                "in the same tokens, behind a desired and an undesired context."
+            )
+    desired, undesired = (
+        capture_tokens(model, tokenizer, side, positions, batch_size=batch_size, progress=progress)
+        for side in (pairs.desired, pairs.undesired)
+    )
+    return AlignedStates(desired.states, undesired.states, desired.example)
 
 
 def decision_tokens(

@@ -10,7 +10,7 @@ from steersman.artifact import Parts
 from steersman.control import AffineLaw, Law, RowsLaw, Units
 from steersman.engines import AtPrompt
 from steersman.errors import InputError
-from steersman.methods import Controller, Method
+from steersman.methods import Controller, Evidence, Method
 from steersman.plant import Averaged, linearize
 from steersman.plant.average import COLUMNS
 
@@ -40,7 +40,7 @@ def at_prompt(model: nn.Module, parts: Parts, planned: bool) -> AtPrompt:
 
     def solve(ids: Tensor, owner: object) -> Controller:
         run = linearize(model, ids[None], chunk=COLUMNS, asleep=owner)
-        return method.solve(parts.direction, Averaged((run,)))
+        return method.solve(Evidence(parts.direction, Averaged((run,))))
 
     def make(prompts: tuple[Tensor, ...], owner: object) -> tuple[Law[Any], Units]:
         solved: dict[tuple[int, ...], Controller] = {}

@@ -13,7 +13,7 @@ import steersman as sm
 from steersman.control import AffineLaw, LTVSystem, plan, reached
 from steersman.directions import Direction, contrast
 from steersman.errors import InputError, NumericalError
-from steersman.methods import Controller, FeatureLQR
+from steersman.methods import Controller, Evidence, FeatureLQR
 from steersman.plant import average
 
 BLOCKS, N = 5, 6
@@ -72,7 +72,7 @@ def test_the_plan_is_the_optimum_of_the_whole_horizon_scaled_to_reach_the_contra
     method: FeatureLQR,
 ) -> None:
     d, system = direction(), plant()
-    found = method.solve(d, system)
+    found = method.solve(Evidence(d, system))
     expected = natural_optimum(method, d, system)
     np.testing.assert_allclose(found.plan, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
     assert reached(system, found.plan, d.vectors[-1]) == pytest.approx(float(d.norm[-1]), rel=1e-5)
@@ -81,20 +81,21 @@ def test_the_plan_is_the_optimum_of_the_whole_horizon_scaled_to_reach_the_contra
 @pytest.mark.parametrize("rank", [None, 1])
 def test_the_feedback_on_the_plant_is_the_plan(rank: int | None) -> None:
     d, system = direction(), plant()
-    found = FeatureLQR(q=0.5, rank=rank).solve(d, system)
+    found = FeatureLQR(q=0.5, rank=rank).solve(Evidence(d, system))
     loop = plan(system, AffineLaw(found.H, found.G), found.shifts)
     torch.testing.assert_close(loop.float(), found.plan, rtol=1e-3, atol=1e-4)
 
 
 def test_the_units_of_the_residual_stream_do_not_matter() -> None:
     d, system = direction(), plant()
-    found = FeatureLQR(q=0.5).solve(d, system)
+    found = FeatureLQR(q=0.5).solve(Evidence(d, system))
     larger = Direction(**{**vars(d), "contrast": 9 * d.contrast, "norm": 9 * d.norm})
-    torch.testing.assert_close(FeatureLQR(q=0.5).solve(larger, system).plan, 9 * found.plan)
+    scaled = FeatureLQR(q=0.5).solve(Evidence(larger, system))
+    torch.testing.assert_close(scaled.plan, 9 * found.plan)
 
 
 def test_blocks_that_must_not_be_touched_are_not() -> None:
-    found = FeatureLQR(blocks=(2,)).solve(direction(), plant())
+    found = FeatureLQR(blocks=(2,)).solve(Evidence(direction(), plant()))
     assert found.active == (2,)
     assert [bool(u.any()) for u in found.plan] == [t == 2 for t in range(BLOCKS)]
 
@@ -114,25 +115,25 @@ def test_blocks_that_must_not_be_touched_are_not() -> None:
 @pytest.mark.usefixtures("unchecked")
 def test_what_cannot_be_is_refused(method: FeatureLQR, says: str) -> None:
     with pytest.raises(InputError, match=says):
-        method.solve(direction(), plant())
+        method.solve(Evidence(direction(), plant()))
 
 
 @pytest.mark.usefixtures("unchecked")
 def test_unknown_actuators_are_refused() -> None:
     method = FeatureLQR(actuators="all")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="choose one of contrast, state"):
-        method.solve(direction(), plant())
+        method.solve(Evidence(direction(), plant()))
 
 
 def test_without_a_plant_it_is_refused() -> None:
     with pytest.raises(InputError, match="needs an identified plant"):
-        FeatureLQR().solve(direction(), None)
+        FeatureLQR().solve(Evidence(direction()))
 
 
 def test_a_feature_that_no_block_can_move_is_refused() -> None:
     blind = LTVSystem(torch.zeros(BLOCKS, N, N).double())
     with pytest.raises(NumericalError, match="no authority"):
-        FeatureLQR(blocks=(0,)).solve(direction(), blind)
+        FeatureLQR(blocks=(0,)).solve(Evidence(direction(), blind))
 
 
 Models = Callable[[str], PreTrainedModel]

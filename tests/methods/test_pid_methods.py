@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 import steersman as sm
 from steersman.errors import InputError
-from steersman.methods import SPID, Method, ProportionalAddition
+from steersman.methods import SPID, Evidence, Method, ProportionalAddition
 
 Models = Callable[[str], PreTrainedModel]
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -102,4 +102,4 @@ def test_what_cannot_be_is_refused(
 def test_without_a_plant_it_is_refused(tiny_model: Models, tiny_tokenizer: Any) -> None:
     direction = fitted(tiny_model("llama"), tiny_tokenizer, SPID()).direction
     with pytest.raises(InputError, match="needs an identified plant"):
-        SPID().solve(direction, None)
+        SPID().solve(Evidence(direction))

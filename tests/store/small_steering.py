@@ -5,7 +5,7 @@ import torch
 from steersman.artifact import Parts
 from steersman.control import LTVSystem
 from steersman.directions import Direction, contrast
-from steersman.methods import ALQR, Method
+from steersman.methods import ALQR, Evidence, Method
 from steersman.provenance import Provenance
 
 BLOCKS, WIDTH = 3, 32
@@ -43,4 +43,4 @@ def small_parts(method: Method | None = None, examples: int = 6) -> Parts:
         positions="last",
         jacobian_prompts=4,
     )
-    return Parts(direction, method.solve(direction, small_plant()), method, provenance)
+    return Parts(direction, method.solve(Evidence(direction, small_plant())), method, provenance)

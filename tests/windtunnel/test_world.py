@@ -126,9 +126,14 @@ def test_a_fact_has_a_truth_and_another_popular_belief() -> None:
         assert not {known.truth, known.misconception} & set(known.distractors())
 
 
+def fitting_texts(name: str) -> list[str]:
+    asked = behaviour(name)
+    every = [pairs for draw in (asked.pairs, asked.aligned) for pairs in [draw(0, 150)]]
+    return [str(text) for pairs in every for text in (*pairs.desired, *pairs.undesired)]
+
+
 def fitting_words(name: str) -> set[str]:
-    pairs = behaviour(name).pairs(0, 150)
-    return set(words("\n".join((*map(str, pairs.desired), *map(str, pairs.undesired)))))
+    return set(words("\n".join(fitting_texts(name))))
 
 
 def scoring_words(name: str) -> set[str]:
@@ -161,8 +166,7 @@ def template_of(line: str) -> str:
 @pytest.mark.parametrize("name", names())
 def test_fitting_and_scoring_share_no_template(name: str) -> None:
     asked = behaviour(name)
-    pairs = asked.pairs(0, 150)
-    fitted = lines_of(map(str, (*pairs.desired, *pairs.undesired)))
+    fitted = lines_of(fitting_texts(name))
     scored = lines_of(item.prompt for item in asked.items(0, 300))
     asked_too = lines_of(prompt for prompt, _, _ in knowledge_items(0, 300))
     assert not set(map(template_of, fitted)) & set(map(template_of, scored | asked_too))

@@ -3,6 +3,7 @@
 from steersman.control.effort import Effort
 from steersman.control.feature_cost import FeatureCost
 from steersman.control.feature_design import FeatureDesign
+from steersman.control.field import AffineField
 from steersman.control.law import AffineLaw, Law
 from steersman.control.lqr import cost, feature_gains
 from steersman.control.pid import PIDLaw, PIDState
@@ -18,6 +19,7 @@ from steersman.control.trajectory import Trajectory, duality_gap, roll_out
 
 __all__ = [
     "Absolute",
+    "AffineField",
     "AffineLaw",
     "Effort",
     "FeatureCost",

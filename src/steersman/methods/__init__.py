@@ -3,11 +3,20 @@
 from steersman.errors import UnknownNameError
 from steersman.methods.addition import ActivationAddition
 from steersman.methods.alqr import ALQR, ALQRPlus
-from steersman.methods.base import Controller, ExecutionName, Method, PlantKind, ReferenceName
+from steersman.methods.base import (
+    AlignedStates,
+    Controller,
+    Evidence,
+    ExecutionName,
+    Method,
+    PlantKind,
+    ReferenceName,
+)
+from steersman.methods.counterfactual import Counterfactual
 from steersman.methods.feature_lqr import FeatureLQR
 from steersman.methods.pid import SPID, ProportionalAddition
 
-_ALL = (ALQR, ALQRPlus, FeatureLQR, SPID, ProportionalAddition, ActivationAddition)
+_ALL = (ALQR, ALQRPlus, FeatureLQR, SPID, ProportionalAddition, ActivationAddition, Counterfactual)
 METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
 
 
@@ -27,8 +36,11 @@ __all__ = [
     "METHODS",
     "SPID",
     "ActivationAddition",
+    "AlignedStates",
     "ALQRPlus",
     "Controller",
+    "Counterfactual",
+    "Evidence",
     "ExecutionName",
     "FeatureLQR",
     "Method",

@@ -5,10 +5,8 @@ from typing import ClassVar, Literal
 
 import torch
 
-from steersman.control import Plant
-from steersman.directions import Direction
 from steersman.errors import InputError
-from steersman.methods.base import Controller, Method, PlantKind
+from steersman.methods.base import Controller, Evidence, Method, PlantKind
 
 
 @dataclass(frozen=True)
@@ -29,8 +27,9 @@ class ActivationAddition(Method):
 
     block: int = -1
 
-    def solve(self, direction: Direction, system: Plant | None) -> Controller:
+    def solve(self, evidence: Evidence) -> Controller:
         """A schedule with one row."""
+        direction = evidence.direction
         blocks = len(direction.norm) - 1
         if not -1 <= self.block < blocks:
             raise InputError(f"block is {self.block}; the model has blocks 0 .. {blocks - 1}.")

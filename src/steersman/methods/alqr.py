@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from steersman.control import AffineLaw, Plant, feature_gains, plan, prefilter
-from steersman.directions import Direction
-from steersman.methods.base import Controller, Method, PlantKind, require_matrices
+from steersman.control import AffineLaw, feature_gains, plan, prefilter
+from steersman.methods.base import Controller, Evidence, Method, PlantKind
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,9 @@ class ALQR(Method):
     r: float = 1.0
     qf: float = 0.1
 
-    def solve(self, direction: Direction, system: Plant | None) -> Controller:
+    def solve(self, evidence: Evidence) -> Controller:
         """Riccati gains on the unit directions, and the plan with its prefilter."""
-        matrices = require_matrices(self, system)
+        direction, matrices = evidence.direction, evidence.require_matrices(self.name)
         v = direction.vectors[:-1]
         H = v.unsqueeze(-1)
         G = feature_gains(matrices, v, self.q, self.r, self.qf).unsqueeze(-1)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from steersman.control import AffineLaw, Law, LTVSystem, Plant
+from steersman.control import AffineLaw, Law, LTVSystem, Plant, Reference, Relative, Units
 from steersman.directions import Direction
 from steersman.errors import InputError
 
@@ -48,6 +48,70 @@ class Controller:
         return tuple(acts.nonzero().flatten().tolist())
 
 
+@dataclass(frozen=True, eq=False)
+class AlignedStates:
+    """States of the same tokens behind a desired and behind an undesired context.
+
+    Args:
+        desired: `x_0 .. x_T` of each token behind the desired context, `(tokens, states, n)`.
+        undesired: of the same tokens behind the undesired one.
+        group: which pair each token is of, `(tokens,)`.
+    """
+
+    desired: Float[Tensor, "tokens states n"]
+    undesired: Float[Tensor, "tokens states n"]
+    group: Int[Tensor, " tokens"]
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What a method may know.
+
+    Args:
+        direction: the feature, for `x_0 .. x_T`.
+        plant: the identified plant, an `LTVSystem` for methods that need its matrices; None where
+            a method needs none.
+        aligned: states of aligned pairs; None where a method needs none.
+    """
+
+    direction: Direction
+    plant: Plant | None = None
+    aligned: AlignedStates | None = None
+
+    def require_plant(self, method: str) -> Plant:
+        """The plant, by its products.
+
+        Raises:
+            InputError: there is none.
+        """
+        if self.plant is None:
+            raise InputError(f"{method} needs an identified plant; pass one from identify().")
+        return self.plant
+
+    def require_matrices(self, method: str) -> LTVSystem:
+        """The plant, by its matrices.
+
+        Raises:
+            InputError: there is none, or it is known by its products alone.
+        """
+        if not isinstance(self.plant, LTVSystem):
+            raise InputError(f"{method} needs an identified plant; pass one from identify().")
+        return self.plant
+
+    def require_aligned(self, method: str) -> AlignedStates:
+        """The states of aligned pairs.
+
+        Raises:
+            InputError: there are none.
+        """
+        if self.aligned is None:
+            raise InputError(
+                f"{method} learns from aligned pairs, the same tokens behind two contexts: fit it "
+                "from them."
+            )
+        return self.aligned
+
+
 class Method(ABC):
     """A named way to a controller; a frozen dataclass whose fields are its hyper-parameters.
 
@@ -57,18 +121,26 @@ class Method(ABC):
     name: ClassVar[str]
     plant: ClassVar[PlantKind]
     tokens: ClassVar[Literal["last", "all"]]
+    aligned: ClassVar[bool] = False
+    """Whether it learns from states of aligned pairs, beyond the direction."""
     reference: ClassVar[ReferenceName] = "relative"
     execution: ClassVar[ExecutionName] = "plan"
 
     @abstractmethod
-    def solve(self, direction: Direction, system: Plant | None) -> Controller:
+    def solve(self, evidence: Evidence) -> Controller:
         """The controller for one direction.
 
         Args:
-            direction: the feature, for `x_0 .. x_T`.
-            system: the identified plant, an `LTVSystem` where `plant` is "matrices"; None where it
-                is "none".
+            evidence: the direction, and what else the method says that it needs.
         """
+
+    def settled(self, evidence: Evidence) -> "Method":
+        """The same method with every choice made that it leaves to the evidence."""
+        return self
+
+    def relative(self, strength: float | Tensor, controller: Controller) -> tuple[Reference, Units]:
+        """Where feedback wants what it observes, relative to what the token shows unsteered."""
+        return Relative(strength), Units(controller.shifts, torch.zeros_like(controller.shifts))
 
     def law(self, controller: Controller) -> Law[Any]:
         """The law with feedback, as it is stepped in front of the blocks.
@@ -81,14 +153,3 @@ class Method(ABC):
     def hyperparameters(self) -> dict[str, Any]:
         """What the method was set to, for the record."""
         return dict(vars(self))
-
-
-def require_matrices(method: Method, system: Plant | None) -> LTVSystem:
-    """The plant of a method that needs its matrices.
-
-    Raises:
-        InputError: there is none, or it is known by its products alone.
-    """
-    if not isinstance(system, LTVSystem):
-        raise InputError(f"{method.name} needs an identified plant; pass one from identify().")
-    return system

@@ -18,7 +18,7 @@ from steersman.control import (
 )
 from steersman.directions import Direction
 from steersman.errors import InputError, NumericalError
-from steersman.methods.base import Controller, Method, PlantKind
+from steersman.methods.base import Controller, Evidence, Method, PlantKind
 
 Actuators = Literal["contrast", "state"]
 Weight = float | tuple[float, ...]
@@ -59,15 +59,14 @@ class FeatureLQR(Method):
     blocks: tuple[int, ...] = ()
     rank: int | None = None
 
-    def solve(self, direction: Direction, system: Plant | None) -> Controller:
+    def solve(self, evidence: Evidence) -> Controller:
         """The design for one unit of target on the averaged plant, scaled to reach it.
 
         Raises:
             InputError: no plant, or weights, blocks or a rank that cannot be.
             NumericalError: the blocks that may act cannot move the feature.
         """
-        if system is None:
-            raise InputError(f"{self.name} needs an identified plant; pass one from identify().")
+        direction, system = evidence.direction, evidence.require_plant(self.name)
         design = self.design(direction, system)
         asked = direction.norm.double().unsqueeze(-1)
         best = _best(design, asked, system)

@@ -5,10 +5,8 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from steersman.control import Law, PIDLaw, Plant, plan, prefilter
-from steersman.directions import Direction
-from steersman.errors import InputError
-from steersman.methods.base import Controller, Method, PlantKind
+from steersman.control import Law, PIDLaw, plan, prefilter
+from steersman.methods.base import Controller, Evidence, Method, PlantKind
 
 
 @dataclass(frozen=True)
@@ -42,15 +40,14 @@ class SPID(Method):
     cap: float | None = None
     blocks: tuple[int, ...] = ()
 
-    def solve(self, direction: Direction, system: Plant | None) -> Controller:
+    def solve(self, evidence: Evidence) -> Controller:
         """The loop's prefilter and plan on the averaged plant.
 
         Raises:
             InputError: no plant, or gains or blocks that cannot be.
             NumericalError: the loop cannot move the feature, or diverges.
         """
-        if system is None:
-            raise InputError(f"{self.name} needs an identified plant; pass one from identify().")
+        direction, system = evidence.direction, evidence.require_plant(self.name)
         v, asked = direction.vectors[:-1], direction.norm[:-1].unsqueeze(-1)
         nominal = PIDLaw(v, self.kp, self.ki, self.kd, None, self.blocks or None)
         last, unit = direction.vectors[-1], float(direction.norm[-1])

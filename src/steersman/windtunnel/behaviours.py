@@ -29,6 +29,8 @@ from steersman.windtunnel.facts import Fact, facts_of
 from steersman.windtunnel.lexicon import PERSONS, TOPICS
 from steersman.windtunnel.scores import answered, is_abusive, refuses, shows_topic
 
+Pairs = Callable[[int, int], ContrastivePairs]
+
 
 @dataclass(frozen=True)
 class Item:
@@ -50,6 +52,8 @@ class Behaviour:
         rises: whether the headline should rise.
         new_tokens: how much is generated for a prompt.
         pairs: contrastive examples from a seed and a number of pairs.
+        aligned: the same, but of every kind of token at which the behaviour is decided; both sides
+            of a pair end in the same tokens.
         items: prompts from a seed and a number.
         judge: every score of one generated text; NaN where one does not apply.
     """
@@ -59,7 +63,8 @@ class Behaviour:
     headline: str
     rises: bool
     new_tokens: int
-    pairs: Callable[[int, int], ContrastivePairs]
+    pairs: Pairs
+    aligned: Pairs
     items: Callable[[int, int], tuple[Item, ...]]
     judge: Callable[[Item, str], dict[str, float]]
 
@@ -130,6 +135,11 @@ def _both(
     return texts[0], texts[1]
 
 
+def _same(pairs: Pairs) -> tuple[Pairs, Pairs]:
+    """Where the behaviour is decided at one kind of token alone."""
+    return pairs, pairs
+
+
 def _toxicity() -> Behaviour:
     def one(writer: Writer) -> tuple[str, str]:
         lines = writer.random.randint(2, 5)
@@ -148,7 +158,7 @@ def _toxicity() -> Behaviour:
         "toxic",
         False,
         40,
-        lambda seed, count: _pairs(seed, count, one, "toxicity"),
+        *_same(lambda seed, count: _pairs(seed, count, one, "toxicity")),
         items,
         lambda item, text: {"toxic": float(is_abusive(text))},
     )
@@ -184,16 +194,16 @@ def _truthfulness() -> Behaviour:
         "true and informative",
         True,
         6,
-        lambda seed, count: _pairs(seed, count, one, "truthfulness"),
+        *_same(lambda seed, count: _pairs(seed, count, one, "truthfulness")),
         items,
         judge,
     )
 
 
 def _refusal() -> Behaviour:
-    def one(writer: Writer) -> tuple[str, str]:
+    def one(writer: Writer, harmful: bool = True) -> tuple[str, str]:
         turns = writer.random.randint(2, 4)
-        end = f"{request_line(writer, harmful=True)[0]}\n<assistant>"
+        end = f"{request_line(writer, harmful=harmful)[0]}\n<assistant>"
         return _both(
             writer, lambda w, latent: chat(w, latent, 0.3, turns), ("strict", "lenient"), end
         )
@@ -222,6 +232,7 @@ def _refusal() -> Behaviour:
         False,
         16,
         lambda seed, count: _pairs(seed, count, one, "refusal"),
+        lambda seed, count: _pairs(seed, count, lambda w: one(w, w.chance(0.5)), "requests"),
         items,
         judge,
     )
@@ -251,7 +262,7 @@ def _concept(topic: str) -> Behaviour:
         f"{topic} in the story",
         True,
         48,
-        lambda seed, count: _pairs(seed, count, one, f"concepts {topic}"),
+        *_same(lambda seed, count: _pairs(seed, count, one, f"concepts {topic}")),
         items,
         lambda item, text: {
             f"{topic} in the story": float(shows_topic(text, topic)),

@@ -8,7 +8,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from steersman.fitting import fit
-from steersman.methods import Method
+from steersman.methods import Method, method_named
 from steersman.steering import Steering
 from steersman.windtunnel.behaviours import Behaviour
 from steersman.windtunnel.measure import Measurement, measure
@@ -73,9 +73,9 @@ def fit_behaviour(
         pairs: how many.
         method: a name, or a method with its own settings.
     """
-    return fit(
-        model, tokenizer, behaviour.pairs(seed, pairs), method=method, batch_size=32, progress=False
-    )
+    kind = method_named(method) if isinstance(method, str) else method
+    examples = (behaviour.aligned if kind.aligned else behaviour.pairs)(seed, pairs)
+    return fit(model, tokenizer, examples, method=method, batch_size=32, progress=False)
 
 
 def compare(

@@ -6,6 +6,7 @@ feature is brought to a setpoint by LQR feedback while the model generates:
     import steersman as sm
 
     pairs = sm.ContrastivePairs(desired=[...], undesired=[...])
+    model, tokenizer = sm.load("Qwen/Qwen2.5-0.5B-Instruct")  # or your own, already loaded
     steering = sm.fit(model, tokenizer, pairs)
     with steering.attach(model, target=1.0) as run:
         model.generate(**inputs)
@@ -22,7 +23,17 @@ if TYPE_CHECKING:
     from steersman.data import ContrastivePairs
     from steersman.engines import Run, Trace
     from steersman.fitting import fit, identify
-    from steersman.methods import ALQR, METHODS, ActivationAddition, ALQRPlus
+    from steersman.loading import load
+    from steersman.methods import (
+        ALQR,
+        METHODS,
+        SPID,
+        ActivationAddition,
+        ALQRPlus,
+        Counterfactual,
+        FeatureLQR,
+        ProportionalAddition,
+    )
     from steersman.steering import Steering, attach
 
 __version__ = "0.1.0"
@@ -30,10 +41,14 @@ __version__ = "0.1.0"
 __all__ = [
     "ALQR",
     "METHODS",
+    "SPID",
     "ALQRPlus",
     "ActivationAddition",
     "ContrastivePairs",
+    "Counterfactual",
+    "FeatureLQR",
     "LTVSystem",
+    "ProportionalAddition",
     "Run",
     "Steering",
     "SteersmanError",
@@ -41,6 +56,7 @@ __all__ = [
     "attach",
     "fit",
     "identify",
+    "load",
 ]
 
 # torch and transformers take seconds to import, so a name is fetched when it is first asked for.
@@ -49,7 +65,17 @@ _HOMES = {
     "data": ("ContrastivePairs",),
     "engines": ("Run", "Trace"),
     "fitting": ("fit", "identify"),
-    "methods": ("ALQR", "METHODS", "ALQRPlus", "ActivationAddition"),
+    "loading": ("load",),
+    "methods": (
+        "ALQR",
+        "METHODS",
+        "SPID",
+        "ALQRPlus",
+        "ActivationAddition",
+        "Counterfactual",
+        "FeatureLQR",
+        "ProportionalAddition",
+    ),
     "steering": ("Steering", "attach"),
 }
 _PARTS = (*_HOMES, "directions", "plant", "provenance", "store")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import torch
@@ -63,6 +64,11 @@ class Channel:
                 f"watch has shape {tuple(self.watch.shape)}; expected "
                 f"({self.law.blocks}, {self.law.n})."
             )
+
+    @cached_property
+    def watched(self) -> tuple[Tensor, ...]:
+        """`watch` of each block: views that are not made anew for every token."""
+        return self.watch.unbind(0)
 
     def to(self, device: torch.device) -> "Channel":
         """The same channel on another device."""

@@ -285,10 +285,11 @@ class _Lane:
         self.state, u = channel.law.step(self.state, states, reference, block)
         u = u.view(*self.open.shape, x.shape[-1])
         if recorder is not None:
-            feature = (states.to(channel.watch.dtype) @ channel.watch[block]).view_as(self.open)
-            wanted = reference[:, 0].view_as(self.open)[:, skip:] if channel.tracks else None
+            direction = channel.watched[block]
+            feature = (states.to(direction.dtype) @ direction).view_as(self.open)
+            wanted = reference[:, 0].view_as(self.open) if channel.tracks else None
             effort = torch.linalg.vector_norm(u, dim=-1)
-            recorder.block(block, feature[:, skip:], wanted, effort[:, skip:])
+            recorder.block(block, feature, wanted, effort, skip)
         if self.fully is False or not channel.law.is_active(block):
             return y
         if self.rows is None:

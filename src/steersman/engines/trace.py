@@ -108,11 +108,29 @@ class Recorder:
         self._valid.append(valid)
         self._ids.append(ids)
 
-    def block(self, block: int, feature: Tensor, setpoint: Tensor | None, effort: Tensor) -> None:
-        """What one block showed for those tokens, each `(rows, new)`; a plan has no setpoint.
+    def block(
+        self,
+        block: int,
+        feature: Tensor,
+        setpoint: Tensor | None,
+        effort: Tensor,
+        skip: int = 0,
+    ) -> None:
+        """What one block showed for the tokens of a pass, each `(rows, length)`.
 
-        The effort is what the law would do at every token; the gate is applied on reading.
+        A plan has no setpoint. The effort is what the law would do at every token; the gate is
+        applied on reading.
+
+        Args:
+            block: which.
+            feature: `v_t' x_t`.
+            setpoint: where it was wanted.
+            effort: `|u_t|`.
+            skip: columns at the front that an earlier pass has recorded.
         """
+        if skip:
+            feature, effort = feature[:, skip:], effort[:, skip:]
+            setpoint = None if setpoint is None else setpoint[:, skip:]
         self._feature[block].append(feature)
         self._setpoint[block].append(setpoint)
         self._effort[block].append(effort)

@@ -75,7 +75,7 @@ class Counterfactual(Method):
         if self.block is not None and not 0 <= self.block < blocks:
             raise InputError(f"block is {self.block}; the model has blocks 0 .. {blocks - 1}.")
         # What enters block 0 is the token alone: it knows no context.
-        places = range(1, blocks) if self.block is None else [self.block]
+        places = list(range(1, blocks)) or [0] if self.block is None else [self.block]
         return {
             block: choose(
                 pairs.undesired[:, block],

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 import steersman as sm
 from steersman.errors import InputError
 from steersman.methods import SPID, Evidence, Method, ProportionalAddition
+from steersman.plant import HookSet, hidden_in, locate
 
 Models = Callable[[str], PreTrainedModel]
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -65,9 +66,14 @@ def test_a_cap_holds_in_front_of_the_model(tiny_model: Models, tiny_tokenizer: A
     model = tiny_model("llama")
     steering = fitted(model, tiny_tokenizer, SPID(cap=0.01))
     ids = torch.arange(6, 12)[None]
-    with steering.attach(model, 3.0, tokens="all", execution="feedback") as run, torch.no_grad():
-        states = model(ids, output_hidden_states=True).hidden_states
-    lengths = torch.stack([x[0].norm(dim=-1) for x in states[:-1]])
+    attached = steering.attach(model, 3.0, tokens="all", execution="feedback")
+    inputs: list[torch.Tensor] = []
+    with attached as run, HookSet() as hooks, torch.no_grad():
+        for module in locate(model).modules:
+            hooks.before(module, lambda a, k: inputs.append(hidden_in(a, k)[0]))
+        model(ids)
+    # Each block is seen twice: in the nominal pass, then steered.
+    lengths = torch.stack([x.norm(dim=-1) for x in inputs[len(inputs) // 2 :]])
     assert (run.trace.effort[0] <= 0.01 * lengths * 1.001).all()
     assert (run.trace.effort[0] > 0.0099 * lengths).any()
 

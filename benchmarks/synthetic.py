@@ -40,7 +40,8 @@ def steering_of(
     ones = torch.ones(blocks + 1)
     direction = Direction(vectors.clone(), vectors, ones, 0 * ones, 2 * ones, 0.2 * ones)
     inputs = strength * torch.randn(blocks, n, generator=generator) / n**0.5
-    controller = Controller(vectors[:-1, :, None], inputs[..., None].clone(), inputs, 1.0)
+    shifts = torch.ones(blocks, 1)
+    controller = Controller(vectors[:-1, :, None], inputs[..., None].clone(), inputs, shifts)
     record = Provenance(
         model="random",
         revision="",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -102,3 +103,12 @@ def test_a_summary_holds_every_way_with_its_standard_error(benchmark: Any) -> No
         "count": 2,
     }
     assert row["at_target"]["1.0"]["score"]["mean"] == pytest.approx(0.6)
+
+
+def test_a_random_steering_runs_in_every_way_that_is_timed(benchmark: Any) -> None:
+    model = benchmark("random_llama").random_llama(256, 2, 50)
+    steering = benchmark("synthetic").random_steering(model, strength=0.1)
+    ids = torch.arange(6)[None]
+    for settings in benchmark("overhead").WAYS.values():
+        with steering.attach(model, 0.5, **(settings or {})), torch.no_grad():
+            assert model(ids).logits.isfinite().all()

@@ -5,18 +5,18 @@ and returns the block's output with the law's input added; one pair of hooks aro
 forward tells which tokens pass. Everything is gone when the `with` block is left.
 """
 
-from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from steersman.engines.channel import Channel
+from steersman.engines.lane import Pass, made_for
 from steersman.engines.nominal import NominalRun
 from steersman.engines.trace import Recorder, Trace
-from steersman.engines.window import Sequences, Window, matching, read_window
+from steersman.engines.window import Sequences, Window, read_window
 from steersman.errors import ArchitectureError, AttachedError, InputError, MismatchError
 from steersman.plant import Blocks, HookSet, hidden_in, hidden_out, owners, unwrap, with_hidden
 
@@ -66,7 +66,7 @@ class Run:
         self._hooks: HookSet | None = None
         self._on: dict[torch.device, tuple[Channel, ...]] = {}
         self._recorders: list[list[Recorder]] = []
-        self._pass: _Pass | None = None
+        self._pass: Pass | None = None
         self._asleep = False
         if prompt_length is not None and any(c.at_prompt for c in channels):
             raise InputError(
@@ -146,7 +146,7 @@ class Run:
         if self._sequences.enter(window):
             self._begin(window)
         skip = min(window.length, max(0, self._sequences.seen - window.first))
-        self._pass = _Pass(self._channels, window, self._sequences, self._prompts, skip)
+        self._pass = Pass(self._channels, window, self._sequences, self._prompts, skip)
         if self._traced:
             for lane, recorder in zip(self._pass.lanes, self._recorders[-1], strict=True):
                 recorder.tokens(*lane.tokens(window, skip))
@@ -164,7 +164,7 @@ class Run:
             self._asleep = True
             try:
                 self._channels = tuple(
-                    _made_for(channel, window, self._prompts, self) for channel in self._channels
+                    made_for(channel, window, self._prompts, self) for channel in self._channels
                 )
                 self._on.clear()
             finally:
@@ -208,7 +208,7 @@ class Run:
             y = lane.steer(channel, block, x, y, recorder, current.skip)
         return output if y is hidden_out(output) else with_hidden(output, y)
 
-    def _current(self) -> "_Pass":
+    def _current(self) -> Pass:
         if self._pass is None:
             raise AttachedError(
                 "a block ran outside its model's own forward: while a steering is attached, call "
@@ -221,139 +221,3 @@ class Run:
         if found is None:
             found = self._on[device] = tuple(channel.to(device) for channel in self._channels)
         return found
-
-
-class _Pass:
-    """What belongs to one forward pass."""
-
-    def __init__(
-        self,
-        channels: tuple[Channel, ...],
-        window: Window,
-        sequences: Sequences,
-        prompts: int | None,
-        skip: int,
-    ) -> None:
-        self.window = window
-        self.skip = skip
-        self.passive = False
-        self.fired = 0
-        copies = _copies(window.batch, prompts)
-        self.lanes = tuple(_Lane(channel, window, sequences, copies) for channel in channels)
-
-
-class _Lane:
-    """One channel in one forward pass: its rows, its open tokens, its law's state."""
-
-    def __init__(self, channel: Channel, window: Window, sequences: Sequences, copies: int) -> None:
-        self.rows = _rows(channel.rows, copies, window)
-        opened = _open(channel, window, sequences)
-        self.open = opened if self.rows is None else opened[self.rows]
-        self.count = self.open.numel()
-        self.fully = _fully(self.open)
-        # A target for each prompt becomes one for each token: copies of the prompt, then tokens.
-        self.reference = channel.reference.repeated(copies * window.length, window.valid.device)
-        self.tokens_each = window.length
-        self.state = channel.law.init(self.count)
-        self.observed: dict[int, Tensor] = {}
-        self._known: tuple[Channel, Tensor] | None = None
-
-    def tokens(self, window: Window, skip: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Steered, valid and ids of this lane's new tokens."""
-        valid, ids = window.valid, window.ids
-        if self.rows is not None:
-            valid, ids = valid[self.rows], None if ids is None else ids[self.rows]
-        return self.open[:, skip:], valid[:, skip:], None if ids is None else ids[:, skip:]
-
-    def remember(self, channel: Channel, block: int, x: Tensor) -> None:
-        """Keep what the law observes of the nominal state."""
-        self.observed[block] = channel.law.observe(self._states(x), block)
-
-    def steer(
-        self,
-        channel: Channel,
-        block: int,
-        x: Tensor,
-        y: Tensor,
-        recorder: Recorder | None,
-        skip: int,
-    ) -> Tensor:
-        """The block's output with the law's input added on open tokens of this lane's rows."""
-        states = self._states(x)
-        offset = self._offsets(channel)[block]
-        reference = self.reference.joined(offset, self.observed.get(block))
-        self.state, u = channel.law.step(self.state, states, reference, block)
-        u = u.view(*self.open.shape, x.shape[-1])
-        if recorder is not None:
-            direction = channel.watched[block]
-            feature = (states.to(direction.dtype) @ direction).view_as(self.open)
-            wanted = reference[:, 0].view_as(self.open) if channel.tracks else None
-            effort = torch.linalg.vector_norm(u, dim=-1)
-            recorder.block(block, feature, wanted, effort, skip)
-        if self.fully is False or not channel.law.is_active(block):
-            return y
-        if self.rows is None:
-            return self._added(y, u)
-        return y.index_copy(0, self.rows, self._added(y[self.rows], u))
-
-    def _offsets(self, channel: Channel) -> Tensor:
-        """What is known of the setpoints, computed once a pass on each device."""
-        if self._known is None or self._known[0] is not channel:
-            units = channel.units.repeated(self.tokens_each)
-            self._known = (channel, self.reference.offsets(units, self.count))
-        return self._known[1]
-
-    def _added(self, y: Tensor, u: Tensor) -> Tensor:
-        moved = y + u.to(y)
-        return moved if self.fully else torch.where(self.open[..., None], moved, y)
-
-    def _states(self, x: Tensor) -> Tensor:
-        mine = x if self.rows is None else x[self.rows]
-        return mine.reshape(-1, mine.shape[-1])
-
-
-def _made_for(channel: Channel, window: Window, prompts: int | None, owner: object) -> Channel:
-    """The channel with its law for the prompts of this batch, where it is made for them."""
-    if channel.at_prompt is None:
-        return channel
-    if window.ids is None or window.cached:
-        raise InputError(
-            "a law that is made for each prompt needs the token ids of the whole prompt: call the "
-            "model with input_ids and without an earlier cache, or attach with relinearize='fit'"
-        )
-    rows = _rows(channel.rows, _copies(window.batch, prompts), window)
-    chosen = range(window.batch) if rows is None else rows.tolist()
-    ids = tuple(window.ids[row][window.valid[row]] for row in chosen)
-    law, units = channel.at_prompt(ids, owner)
-    return replace(channel, law=law, units=units)
-
-
-def _fully(opened: Tensor) -> bool | None:
-    """Whether every token is open, or none is; None where some are, or asking makes a GPU wait."""
-    if opened.device.type != "cpu":
-        return None
-    count = int(torch.count_nonzero(opened))
-    return bool(count) if count in (0, opened.numel()) else None
-
-
-def _open(channel: Channel, window: Window, sequences: Sequences) -> Tensor:
-    if channel.tokens == "matching":
-        return matching(window, channel.matching)
-    return window.valid if channel.tokens == "all" else sequences.from_start(window)
-
-
-def _copies(batch: int, prompts: int | None) -> int:
-    if prompts is None:
-        return batch
-    if batch % prompts:
-        raise InputError(
-            f"the steering names {prompts} prompts; a batch of {batch} rows is no multiple of it"
-        )
-    return batch // prompts
-
-
-def _rows(rows: tuple[int, ...] | None, copies: int, window: Window) -> Tensor | None:
-    if rows is None:
-        return None
-    every = [row * copies + copy for row in rows for copy in range(copies)]
-    return torch.tensor(every, dtype=torch.long, device=window.valid.device)

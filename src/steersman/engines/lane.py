@@ -1,0 +1,164 @@
+"""One forward pass: the rows and tokens that each steering has in it, and its law's state."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from steersman.engines.channel import Channel
+from steersman.engines.trace import Recorder
+from steersman.engines.window import Sequences, Window, matching
+from steersman.errors import InputError
+
+
+class Pass:
+    """What belongs to one forward pass.
+
+    Args:
+        channels: the steerings.
+        window: the tokens that pass.
+        sequences: where their prompts end.
+        prompts: how many prompts a batch holds, where that is known.
+        skip: columns at the front that an earlier pass has recorded.
+    """
+
+    def __init__(
+        self,
+        channels: tuple[Channel, ...],
+        window: Window,
+        sequences: Sequences,
+        prompts: int | None,
+        skip: int,
+    ) -> None:
+        """A lane for each channel."""
+        self.window = window
+        self.skip = skip
+        self.passive = False
+        self.fired = 0
+        copies = _copies(window.batch, prompts)
+        self.lanes = tuple(Lane(channel, window, sequences, copies) for channel in channels)
+
+
+class Lane:
+    """One channel in one forward pass: its rows, its open tokens, its law's state.
+
+    Args:
+        channel: the steering.
+        window: the tokens that pass.
+        sequences: where their prompts end.
+        copies: rows of the batch for each prompt.
+    """
+
+    def __init__(self, channel: Channel, window: Window, sequences: Sequences, copies: int) -> None:
+        """Which rows and tokens it has."""
+        self.rows = _rows(channel.rows, copies, window)
+        opened = _open(channel, window, sequences)
+        self.open = opened if self.rows is None else opened[self.rows]
+        self.count = self.open.numel()
+        self.fully = _fully(self.open)
+        # A target for each prompt becomes one for each token: copies of the prompt, then tokens.
+        self.reference = channel.reference.repeated(copies * window.length, window.valid.device)
+        self.tokens_each = window.length
+        self.state = channel.law.init(self.count)
+        self.observed: dict[int, Tensor] = {}
+        self._known: tuple[Channel, Tensor] | None = None
+
+    def tokens(self, window: Window, skip: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Steered, valid and ids of this lane's new tokens."""
+        valid, ids = window.valid, window.ids
+        if self.rows is not None:
+            valid, ids = valid[self.rows], None if ids is None else ids[self.rows]
+        return self.open[:, skip:], valid[:, skip:], None if ids is None else ids[:, skip:]
+
+    def remember(self, channel: Channel, block: int, x: Tensor) -> None:
+        """Keep what the law observes of the nominal state."""
+        self.observed[block] = channel.law.observe(self._states(x), block)
+
+    def steer(
+        self,
+        channel: Channel,
+        block: int,
+        x: Tensor,
+        y: Tensor,
+        recorder: Recorder | None,
+        skip: int,
+    ) -> Tensor:
+        """The block's output with the law's input added on open tokens of this lane's rows."""
+        states = self._states(x)
+        offset = self._offsets(channel)[block]
+        reference = self.reference.joined(offset, self.observed.get(block))
+        self.state, u = channel.law.step(self.state, states, reference, block)
+        u = u.view(*self.open.shape, x.shape[-1])
+        if recorder is not None:
+            direction = channel.watched[block]
+            feature = (states.to(direction.dtype) @ direction).view_as(self.open)
+            wanted = reference[:, 0].view_as(self.open) if channel.tracks else None
+            effort = torch.linalg.vector_norm(u, dim=-1)
+            recorder.block(block, feature, wanted, effort, skip)
+        if self.fully is False or not channel.law.is_active(block):
+            return y
+        if self.rows is None:
+            return self._added(y, u)
+        return y.index_copy(0, self.rows, self._added(y[self.rows], u))
+
+    def _offsets(self, channel: Channel) -> Tensor:
+        """What is known of the setpoints, computed once a pass on each device."""
+        if self._known is None or self._known[0] is not channel:
+            units = channel.units.repeated(self.tokens_each)
+            self._known = (channel, self.reference.offsets(units, self.count))
+        return self._known[1]
+
+    def _added(self, y: Tensor, u: Tensor) -> Tensor:
+        moved = y + u.to(y)
+        return moved if self.fully else torch.where(self.open[..., None], moved, y)
+
+    def _states(self, x: Tensor) -> Tensor:
+        mine = x if self.rows is None else x[self.rows]
+        return mine.reshape(-1, mine.shape[-1])
+
+
+def made_for(channel: Channel, window: Window, prompts: int | None, owner: object) -> Channel:
+    """The channel with its law for the prompts of this batch, where it is made for them."""
+    if channel.at_prompt is None:
+        return channel
+    if window.ids is None or window.cached:
+        raise InputError(
+            "a law that is made for each prompt needs the token ids of the whole prompt: call the "
+            "model with input_ids and without an earlier cache, or attach with relinearize='fit'"
+        )
+    rows = _rows(channel.rows, _copies(window.batch, prompts), window)
+    chosen = range(window.batch) if rows is None else rows.tolist()
+    ids = tuple(window.ids[row][window.valid[row]] for row in chosen)
+    law, units = channel.at_prompt(ids, owner)
+    return replace(channel, law=law, units=units)
+
+
+def _fully(opened: Tensor) -> bool | None:
+    """Whether every token is open, or none is; None where some are, or asking makes a GPU wait."""
+    if opened.device.type != "cpu":
+        return None
+    count = int(torch.count_nonzero(opened))
+    return bool(count) if count in (0, opened.numel()) else None
+
+
+def _open(channel: Channel, window: Window, sequences: Sequences) -> Tensor:
+    if channel.tokens == "matching":
+        return matching(window, channel.matching)
+    return window.valid if channel.tokens == "all" else sequences.from_start(window)
+
+
+def _copies(batch: int, prompts: int | None) -> int:
+    if prompts is None:
+        return batch
+    if batch % prompts:
+        raise InputError(
+            f"the steering names {prompts} prompts; a batch of {batch} rows is no multiple of it"
+        )
+    return batch // prompts
+
+
+def _rows(rows: tuple[int, ...] | None, copies: int, window: Window) -> Tensor | None:
+    if rows is None:
+        return None
+    every = [row * copies + copy for row in rows for copy in range(copies)]
+    return torch.tensor(every, dtype=torch.long, device=window.valid.device)

@@ -7,9 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steersman.control.checks import require_finite, require_full_precision, require_shape
+from steersman.control.checks import require_pair, require_real, require_shape
 from steersman.control.law import Law
-from steersman.errors import ShapeError
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,15 +34,9 @@ class AffineField(Law[None]):
 
     def __post_init__(self) -> None:
         """Check that the three tensors belong together."""
-        if self.H.ndim != 3 or self.H.shape != self.G.shape or 0 in self.H.shape:
-            raise ShapeError(
-                f"H has shape {tuple(self.H.shape)} and G {tuple(self.G.shape)}; "
-                "expected both to be (blocks, n, k)."
-            )
+        require_pair(self.H, self.G, "blocks", "n", "k")
         require_shape("o", self.o, ("blocks", self.blocks), ("k", self.H.shape[2]))
-        for name, tensor in (("H", self.H), ("G", self.G), ("o", self.o)):
-            require_full_precision(name, tensor)
-            require_finite(name, tensor)
+        require_real("o", self.o)
 
     @property
     def blocks(self) -> int:

@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steersman.control.checks import require_finite, require_full_precision, require_shape
-from steersman.errors import InputError, ShapeError
+from steersman.control.checks import require_blocks, require_pair, require_shape
+from steersman.errors import InputError
 
 State = TypeVar("State")
 
@@ -112,22 +112,8 @@ class AffineLaw(Law[None]):
 
     def __post_init__(self) -> None:
         """Check that the two tensors and the active blocks belong together."""
-        if self.H.ndim != 3 or self.H.shape != self.G.shape or 0 in self.H.shape:
-            raise ShapeError(
-                f"H has shape {tuple(self.H.shape)} and G {tuple(self.G.shape)}; "
-                "expected both to be (blocks, n, k)."
-            )
-        if (self.H.dtype, self.H.device) != (self.G.dtype, self.G.device):
-            raise InputError(
-                f"H is {self.H.dtype} on {self.H.device} and G is {self.G.dtype} on "
-                f"{self.G.device}; give both one dtype and device."
-            )
-        for name, tensor in (("H", self.H), ("G", self.G)):
-            require_full_precision(name, tensor)
-            require_finite(name, tensor)
-        wrong = sorted(set(self.active or ()) - set(range(self.blocks)))
-        if wrong:
-            raise InputError(f"active names blocks {wrong}; there are 0 .. {self.blocks - 1}.")
+        require_pair(self.H, self.G, "blocks", "n", "k")
+        require_blocks(self.active, self.blocks)
 
     @classmethod
     def schedule(

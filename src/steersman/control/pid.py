@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steersman.control.checks import require_finite, require_full_precision, require_shape
+from steersman.control.checks import require_blocks, require_finite, require_real, require_shape
 from steersman.control.law import Law
 from steersman.errors import InputError, ShapeError
 
@@ -64,16 +64,13 @@ class PIDLaw(Law[PIDState]):
         """Check the direction and the numbers."""
         if self.v.ndim != 2 or 0 in self.v.shape:
             raise ShapeError(f"v has shape {tuple(self.v.shape)}; expected (blocks, n).")
-        require_full_precision("v", self.v)
-        require_finite("v", self.v)
+        require_real("v", self.v)
         require_finite("gains", torch.tensor([self.kp, self.ki, self.kd]))
         if not (self.kp or self.ki or self.kd):
             raise InputError("kp, ki and kd are all zero: nothing would be done.")
         if self.cap is not None and not self.cap > 0:
             raise InputError(f"cap is {self.cap}; it must be above zero, or None for no cap.")
-        wrong = sorted(set(self.active or ()) - set(range(self.blocks)))
-        if wrong:
-            raise InputError(f"active names blocks {wrong}; there are 0 .. {self.blocks - 1}.")
+        require_blocks(self.active, self.blocks)
 
     @property
     def blocks(self) -> int:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steersman.control.checks import require_finite, require_full_precision, require_shape
+from steersman.control.checks import require_pair, require_shape
 from steersman.control.law import Law
 from steersman.errors import ShapeError
 
@@ -34,14 +34,7 @@ class RowsLaw(Law[None]):
 
     def __post_init__(self) -> None:
         """Check that the two tensors belong together."""
-        if self.H.ndim != 4 or self.H.shape != self.G.shape or 0 in self.H.shape:
-            raise ShapeError(
-                f"H has shape {tuple(self.H.shape)} and G {tuple(self.G.shape)}; "
-                "expected both to be (rows, blocks, n, k)."
-            )
-        for name, tensor in (("H", self.H), ("G", self.G)):
-            require_full_precision(name, tensor)
-            require_finite(name, tensor)
+        require_pair(self.H, self.G, "rows", "blocks", "n", "k")
 
     @classmethod
     def schedule(cls, inputs: Float[Tensor, "rows blocks n"]) -> "RowsLaw":

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from steersman.artifact import Parts
-from steersman.control import AffineLaw, Law, RowsLaw, Units
+from steersman.control import Law, RowsLaw, Units
 from steersman.engines import AtPrompt
 from steersman.errors import InputError
 from steersman.methods import Controller, Evidence, Method
@@ -56,14 +56,10 @@ def at_prompt(model: nn.Module, parts: Parts, planned: bool) -> AtPrompt:
 def _stacked(
     method: Method, controllers: Sequence[Controller], planned: bool
 ) -> tuple[Law[Any], Units]:
-    """One law for all rows: of the same kind as the fit's, with each row's own tensors."""
+    """One law for all rows, each with tensors or units of its own."""
     if planned:
         plans = torch.stack([controller.plan for controller in controllers])
         return RowsLaw.schedule(plans), Units.plain(plans.shape[1])
     shifts = torch.stack([controller.shifts for controller in controllers], dim=1)
     units = Units(shifts, torch.zeros_like(shifts))
-    shared = method.law(controllers[0])
-    if not isinstance(shared, AffineLaw):
-        return shared, units  # fixed gains along the direction: only the prefilter is the prompt's
-    H, G = (torch.stack([getattr(one, name) for one in controllers]) for name in ("H", "G"))
-    return RowsLaw(H, G), units
+    return method.law_of_rows(controllers), units

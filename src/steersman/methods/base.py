@@ -1,6 +1,7 @@
 """What a steering method is: a direction and a plant become a controller."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -8,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from steersman.control import AffineLaw, Law, LTVSystem, Plant, Reference, Relative, Units
+from steersman.control import AffineLaw, Law, LTVSystem, Plant, Reference, Relative, RowsLaw, Units
 from steersman.directions import Direction
 from steersman.errors import InputError
 
@@ -149,6 +150,15 @@ class Method(ABC):
             controller: what `solve` returned, perhaps saved and loaded since.
         """
         return AffineLaw(controller.H, controller.G, controller.active)
+
+    def law_of_rows(self, controllers: Sequence[Controller]) -> Law[Any]:
+        """One law for the rows of a batch, of which each has a controller of its own.
+
+        Args:
+            controllers: what `solve` returned for each row.
+        """
+        H, G = (torch.stack([getattr(one, name) for one in controllers]) for name in ("H", "G"))
+        return RowsLaw(H, G)
 
     def hyperparameters(self) -> dict[str, Any]:
         """What the method was set to, for the record."""

@@ -1,5 +1,6 @@
 """Feedback of one feature by fixed gains: S-PID, and its proportional form."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -65,6 +66,10 @@ class SPID(Method):
         """The stateful law, as it is stepped in front of the blocks."""
         v = controller.H.squeeze(-1)
         return PIDLaw(v, self.kp, self.ki, self.kd, self.cap, controller.active)
+
+    def law_of_rows(self, controllers: Sequence[Controller]) -> Law[Any]:
+        """The same for every row: its gains are fixed, and only the shifts are the row's own."""
+        return self.law(controllers[0])
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from steersman.directions import contrast
 from steersman.errors import InputError
 from steersman.fitting import read_aligned
 from steersman.methods import ALQR, AlignedStates, Counterfactual, Evidence
-from steersman.plant import LastToken, positions_named
+from steersman.plant import HookSet, LastToken, hidden_in, locate, positions_named
 from steersman.windtunnel import behaviour, fit_behaviour, load, measure
 
 Models = Callable[[str], PreTrainedModel]
@@ -54,10 +54,12 @@ def test_the_push_in_front_of_the_model_is_the_shift_of_its_state(
     method = Counterfactual(block=1, rank=2, ridge=0.1)
     steering = sm.fit(model, tiny_tokenizer, pairs, method=method, progress=False)
     ids = torch.arange(6, 12)[None]
-    with torch.no_grad():
-        x = model(ids, output_hidden_states=True).hidden_states[1][0]
-        with steering.attach(model, 0.5, tokens="all") as run:
-            model(ids)
+    inputs: list[torch.Tensor] = []
+    attached = steering.attach(model, 0.5, tokens="all")
+    with attached as run, HookSet() as hooks, torch.no_grad():
+        hooks.before(locate(model).modules[1], lambda a, k: inputs.append(hidden_in(a, k)[0]))
+        model(ids)
+    (x,) = inputs
     c = steering.controller
     expected = 0.5 * (c.shifts[1] + x @ c.H[1]) @ c.G[1].T
     torch.testing.assert_close(run.trace.effort[0, 1], expected.norm(dim=-1), rtol=1e-4, atol=1e-5)

@@ -1,5 +1,6 @@
 """Captured states are the residual stream, whatever the batch, the padding and the architecture."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,11 @@ def one_at_a_time(model: Any, tokenizer: Any, text: str) -> Tensor:
     module = locate(model).modules[-1]
     handle = module.register_forward_hook(lambda m, a, out: last.append(hidden_out(out)))
     with torch.no_grad():
-        record = model(input_ids=ids, output_hidden_states=True).hidden_states
+        # On a copy: transformers leaves hooks of its own behind when it records.
+        record = deepcopy(model)(input_ids=ids, output_hidden_states=True).hidden_states
+        model(input_ids=ids)
     handle.remove()
-    return torch.stack([*record[:-1], last[0]])[:, 0].transpose(0, 1)
+    return torch.stack([*record[:-1], last[-1]])[:, 0].transpose(0, 1)
 
 
 @pytest.mark.parametrize("model_type", sorted(CONFIGURATIONS))

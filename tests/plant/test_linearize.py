@@ -212,7 +212,7 @@ def test_a_products_columns_must_fit(tiny_model: Any) -> None:
 
 
 def test_the_states_are_those_of_the_prompts_last_token(tiny_model: Any) -> None:
-    model, ids = tiny_model("gemma2"), prompt()
+    model, ids = fresh_model("gemma2"), prompt()
     with torch.no_grad():
         record = model(input_ids=ids, output_hidden_states=True).hidden_states
     states = linearize(model, ids).states

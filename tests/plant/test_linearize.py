@@ -398,3 +398,15 @@ def test_a_block_that_gives_nan_is_named() -> None:
     model.model.layers[1].mlp.down_proj.weight.data[0] = torch.nan
     with pytest.raises(NumericalError, match="block 1"):
         jacobians(model, prompt())
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma2", "gpt2"])
+def test_outputs_are_those_of_the_block_for_other_states(kind: str) -> None:
+    run = linearize(fresh_model(kind).double(), prompt(), chunk=3)
+    v = torch.randn(WIDTH, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for block in range(BLOCKS):
+        x, y = run.states[block].unsqueeze(1), run.states[block + 1].unsqueeze(1)
+        assert torch.allclose(run.outputs(block, x).cpu(), y, atol=1e-5)
+        step = 1e-4
+        slope = (run.outputs(block, x + step * v) - run.outputs(block, x - step * v)) / (2 * step)
+        assert torch.allclose(slope, run.jvp(block, v), atol=1e-3 * float(slope.abs().max()))

@@ -87,15 +87,14 @@ class Lane:
         states = self._states(x)
         offset = self._offsets(channel)[block]
         reference = self.reference.joined(offset, self.observed.get(block))
-        self.state, u = channel.law.step(self.state, states, reference, block)
-        u = u.view(*self.open.shape, x.shape[-1])
+        u = None
+        if self.fully is not False:
+            self.state, u = channel.law.step(self.state, states, reference, block)
+            u = u.view(*self.open.shape, x.shape[-1])
         if recorder is not None:
-            direction = channel.watched[block]
-            feature = (states.to(direction.dtype) @ direction).view_as(self.open)
             wanted = reference[:, 0].view_as(self.open) if channel.tracks else None
-            effort = torch.linalg.vector_norm(u, dim=-1)
-            recorder.block(block, feature, wanted, effort, skip)
-        if self.fully is False or not channel.law.is_active(block):
+            recorder.block(block, states.view(*self.open.shape, x.shape[-1]), wanted, u, skip)
+        if u is None or not channel.law.is_active(block):
             return y
         if self.rows is None:
             return self._added(y, u)

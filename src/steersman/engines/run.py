@@ -170,7 +170,7 @@ class Run:
             finally:
                 self._asleep = False
         if self._traced:
-            self._recorders.append([Recorder(c.scale.norm, c.scale.origin) for c in self._channels])
+            self._recorders.append([Recorder(c.watch, c.scale) for c in self._channels])
 
     def _after_model(self, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         if self._asleep:
@@ -181,6 +181,9 @@ class Run:
                 f"steering reached {current.fired} of {len(self._blocks)} blocks: this model does "
                 "not run its blocks once each in a forward pass"
             )
+        if self._traced:
+            for recorder in self._recorders[-1]:
+                recorder.settle()
         if self._nominal is not None:
             self._nominal.after(output)
         self._sequences.leave(current.window)

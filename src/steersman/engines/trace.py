@@ -2,16 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from steersman.control import Units
 from steersman.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+AT_ONCE = 2**22
+"""Numbers of a pass that wait for the last block; a long prompt is recorded in parts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,91 +87,132 @@ class Trace:
         return figure_page(self.plot(row), Path(path), "A steered run")
 
 
+class _Shown(NamedTuple):
+    """What one block showed in a pass, of which nothing is computed yet."""
+
+    block: int
+    x: Float[Tensor, "rows new n"]
+    setpoint: Float[Tensor, "rows new"] | None
+    u: Float[Tensor, "rows new n"] | None
+
+
+class _Part(NamedTuple):
+    """Some of the blocks of a pass, `(blocks, rows, new)`."""
+
+    feature: Tensor
+    setpoint: Tensor
+    effort: Tensor
+
+
+class _Pass(NamedTuple):
+    """The tokens of a pass, `(rows, new)`, and what its blocks showed."""
+
+    steered: Tensor
+    valid: Tensor
+    ids: Tensor | None
+    parts: list[_Part]
+
+
 class Recorder:
     """Collects a trace while the model runs: tensors stay on their device until it is read.
 
+    States and inputs of a pass are kept as they are, and projected for all blocks at once: many
+    small operations would cost a small model more than the steering itself.
+
     Args:
-        norm: one natural unit of each block.
-        origin: the feature at target 0.
+        watch: the direction of each block whose projection is shown.
+        scale: natural units of that projection.
     """
 
-    def __init__(self, norm: Tensor, origin: Tensor) -> None:
+    def __init__(self, watch: Float[Tensor, "blocks n"], scale: Units) -> None:
         """Start empty."""
-        self._norm, self._origin = norm, origin
-        blocks = len(norm)
-        self._feature: list[list[Tensor]] = [[] for _ in range(blocks)]
-        self._setpoint: list[list[Tensor | None]] = [[] for _ in range(blocks)]
-        self._effort: list[list[Tensor]] = [[] for _ in range(blocks)]
-        self._steered: list[Tensor] = []
-        self._valid: list[Tensor] = []
-        self._ids: list[Tensor | None] = []
+        self._watch, self._scale = watch, scale
+        self._passes: list[_Pass] = []
+        self._waiting: list[_Shown] = []
 
     def tokens(self, steered: Tensor, valid: Tensor, ids: Tensor | None) -> None:
-        """The tokens of a pass, `(rows, new)`."""
-        self._steered.append(steered)
-        self._valid.append(valid)
-        self._ids.append(ids)
+        """A pass begins with these tokens, `(rows, new)`."""
+        self._passes.append(_Pass(steered, valid, ids, []))
+        self._waiting.clear()
 
     def block(
         self,
         block: int,
-        feature: Tensor,
-        setpoint: Tensor | None,
-        effort: Tensor,
+        x: Float[Tensor, "rows length n"],
+        setpoint: Float[Tensor, "rows length"] | None,
+        u: Float[Tensor, "rows length n"] | None,
         skip: int = 0,
     ) -> None:
-        """What one block showed for the tokens of a pass, each `(rows, length)`.
+        """What one block showed for the tokens of a pass.
 
-        A plan has no setpoint. The effort is what the law would do at every token; the gate is
-        applied on reading.
+        The input is what the law would add at every token; the gate is applied on reading.
 
         Args:
             block: which.
-            feature: `v_t' x_t`.
-            setpoint: where it was wanted.
-            effort: `|u_t|`.
+            x: states at its input.
+            setpoint: where the feature was wanted; None for a plan, which has no setpoint.
+            u: what the law adds; None where it adds nothing to any token.
             skip: columns at the front that an earlier pass has recorded.
         """
+        if self._waiting and self._waiting[0].x.device != x.device:
+            self.settle()
         if skip:
-            feature, effort = feature[:, skip:], effort[:, skip:]
+            x = x[:, skip:]
             setpoint = None if setpoint is None else setpoint[:, skip:]
-        self._feature[block].append(feature)
-        self._setpoint[block].append(setpoint)
-        self._effort[block].append(effort)
+            u = None if u is None else u[:, skip:]
+        self._waiting.append(_Shown(block, x, setpoint, u))
+        if len(self._waiting) * x.numel() > AT_ONCE:
+            self.settle()
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Compute what was kept, as at the end of a pass."""
+        if not self._waiting:
+            return
+        shown = tuple(self._waiting)
+        self._waiting.clear()
+        x = torch.stack([one.x for one in shown])
+        v = self._watch[[one.block for one in shown]].to(x.device)
+        feature = torch.einsum("brtn,bn->brt", x.to(v.dtype), v)
+        unknown = torch.full_like(feature[0], torch.nan)
+        setpoints = [unknown if one.setpoint is None else one.setpoint for one in shown]
+        inputs = [x.new_zeros(1).expand_as(one.x) if one.u is None else one.u for one in shown]
+        effort = torch.linalg.vector_norm(torch.stack(inputs), dim=-1)
+        self._passes[-1].parts.append(_Part(feature, torch.stack(setpoints), effort))
 
     def trace(self) -> Trace:
-        """The record so far.
+        """The record so far; a pass that did not reach the last block is left out.
 
         Raises:
             InputError: nothing has run yet.
         """
-        if not self._steered or not self._feature[0]:
+        blocks = len(self._watch)
+        whole = [one for one in self._passes if sum(map(_blocks, one.parts)) == blocks]
+        if not whole:
             raise InputError("nothing was recorded: run the model inside the `with` block first.")
-        whole = len(self._feature[-1])
-        valid = torch.cat(self._valid[:whole], dim=1).cpu()
-        ids = [part for part in self._ids[:whole] if part is not None]
-        steered = torch.cat(self._steered[:whole], dim=1).cpu()
-        effort = _stack(self._effort, valid, whole)
+        valid = torch.cat([one.valid for one in whole], dim=1).cpu()
+        steered = torch.cat([one.steered for one in whole], dim=1).cpu()
+        ids = [one.ids for one in whole if one.ids is not None]
+        feature, setpoint, effort = (
+            _joined([[part[index] for part in one.parts] for one in whole], valid)
+            for index in range(3)
+        )
         return Trace(
-            feature=_stack(self._feature, valid, whole),
-            setpoint=_stack(_filled(self._setpoint, self._feature), valid, whole),
+            feature=feature,
+            setpoint=setpoint,
             effort=effort.where(steered[:, None] | ~valid[:, None], 0.0),
             steered=steered,
-            ids=torch.cat(ids, dim=1).cpu() if len(ids) == whole else None,
-            norm=self._norm.cpu(),
-            origin=self._origin.cpu(),
+            ids=torch.cat(ids, dim=1).cpu() if len(ids) == len(whole) else None,
+            norm=self._scale.norm.cpu(),
+            origin=self._scale.origin.cpu(),
         )
 
 
-def _filled(setpoints: list[list[Tensor | None]], like: list[list[Tensor]]) -> list[list[Tensor]]:
-    """NaN wherever there was no setpoint."""
-    return [
-        [f.new_full(f.shape, torch.nan) if s is None else s for s, f in zip(*pair, strict=True)]
-        for pair in zip(setpoints, like, strict=True)
-    ]
+def _blocks(part: _Part) -> int:
+    return len(part.feature)
 
 
-def _stack(parts: list[list[Tensor]], valid: Tensor, passes: int) -> Tensor:
-    joined = [torch.cat([p.detach().float().cpu() for p in b[:passes]], dim=1) for b in parts]
-    stacked = torch.stack(joined, dim=1)
-    return stacked.masked_fill(~valid[:, None, :], float("nan"))
+def _joined(passes: list[list[Tensor]], valid: Tensor) -> Float[Tensor, "rows blocks tokens"]:
+    """The parts of every pass, block after block, and the passes, token after token."""
+    whole = [torch.cat([part.float().cpu() for part in parts]) for parts in passes]
+    return torch.cat(whole, dim=2).transpose(0, 1).masked_fill(~valid[:, None, :], torch.nan)

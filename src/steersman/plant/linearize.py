@@ -76,15 +76,45 @@ class Linearization:
             (pulled,) = torch.autograd.grad(y, x, w, create_graph=True)
             return _as_columns([pull(w, pulled, rows) for rows in self._as_rows(v, y)], v)
 
+    def outputs(self, block: int, x: Float[Tensor, " n *k"]) -> Float[Tensor, " n *k"]:
+        """`f_t(x)` for other states of the last token, its prefix as it was.
+
+        Args:
+            block: t, from 0.
+            x: states at the input of the block, one a column.
+
+        Returns:
+            States at its output, on the device of the block, in float32 (float64 when the model
+            is).
+
+        Raises:
+            ShapeError: x does not have n rows.
+        """
+        self._require_width(x)
+        like = self._calls[block].x
+        given = x.reshape(self.blocks.n, -1).T.to(device=like.device, dtype=like.dtype)
+        found = []
+        with torch.inference_mode(False), torch.no_grad():
+            for rows in torch.split(given, self.rows):
+                # The cache answers for `rows` rows, so the last ones are filled up.
+                filled = torch.cat([rows, rows[-1:].expand(self.rows - len(rows), -1)])
+                found.append(self._called(block, filled)[: len(rows)])
+        dtype = torch.promote_types(like.dtype, torch.float32)
+        return _as_columns([rows.to(dtype) for rows in found], x)
+
     def _apply(self, block: int) -> tuple[Tensor, Tensor]:
         """`rows` copies of the last token's state as a leaf, and the block's outputs for them."""
-        call = self._calls[block]
-        x = call.x[:, -1].repeat(self.rows, 1).requires_grad_()
-        earlier = call.x[:, :-1].expand(self.rows, -1, -1)
-        args, kwargs = with_hidden_in(call.args, call.kwargs, torch.cat([earlier, x[:, None]], 1))
-        y = hidden_out(self.blocks.modules[block](*args, **kwargs))[:, -1]
+        x = self._calls[block].x[:, -1].repeat(self.rows, 1).requires_grad_()
+        y = self._called(block, x)
         self._require_same(block, y)
         return x, y
+
+    def _called(self, block: int, x: Float[Tensor, "rows n"]) -> Float[Tensor, "rows n"]:
+        """The block's output at the last token, where `x` are the states that it is given there."""
+        call = self._calls[block]
+        earlier = call.x[:, :-1].expand(self.rows, -1, -1)
+        args, kwargs = with_hidden_in(call.args, call.kwargs, torch.cat([earlier, x[:, None]], 1))
+        return hidden_out(self.blocks.modules[block](*args, **kwargs))[:, -1]
 
     def _require_same(self, block: int, y: Tensor) -> None:
         expected = self.states[block + 1].to(y.device)

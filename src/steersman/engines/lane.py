@@ -61,7 +61,7 @@ class Lane:
         self.tokens_each = window.length
         self.state = channel.law.init(self.count)
         self.observed: dict[int, Tensor] = {}
-        self._known: tuple[Channel, Tensor] | None = None
+        self._known: tuple[Channel, tuple[Tensor, ...]] | None = None
 
     def tokens(self, window: Window, skip: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """Steered, valid and ids of this lane's new tokens."""
@@ -100,11 +100,11 @@ class Lane:
             return self._added(y, u)
         return y.index_copy(0, self.rows, self._added(y[self.rows], u))
 
-    def _offsets(self, channel: Channel) -> Tensor:
+    def _offsets(self, channel: Channel) -> tuple[Tensor, ...]:
         """What is known of the setpoints, computed once a pass on each device."""
         if self._known is None or self._known[0] is not channel:
             units = channel.units.repeated(self.tokens_each)
-            self._known = (channel, self.reference.offsets(units, self.count))
+            self._known = (channel, self.reference.offsets(units, self.count).unbind(0))
         return self._known[1]
 
     def _added(self, y: Tensor, u: Tensor) -> Tensor:

@@ -173,12 +173,12 @@ class Recorder:
         self._waiting.clear()
         x = torch.stack([one.x for one in shown])
         v = self._watch[[one.block for one in shown]].to(x.device)
-        feature = torch.einsum("brtn,bn->brt", x.to(v.dtype), v)
-        unknown = torch.full_like(feature[0], torch.nan)
-        setpoints = [unknown if one.setpoint is None else one.setpoint for one in shown]
+        feature = (x.to(v.dtype).flatten(1, 2) @ v.unsqueeze(-1)).view(x.shape[:-1])
+        wanted = [one.setpoint for one in shown if one.setpoint is not None]
+        setpoint = torch.stack(wanted) if wanted else torch.full_like(feature, torch.nan)
         inputs = [x.new_zeros(1).expand_as(one.x) if one.u is None else one.u for one in shown]
         effort = torch.linalg.vector_norm(torch.stack(inputs), dim=-1)
-        self._passes[-1].parts.append(_Part(feature, torch.stack(setpoints), effort))
+        self._passes[-1].parts.append(_Part(feature, setpoint, effort))
 
     def trace(self) -> Trace:
         """The record so far; a pass that did not reach the last block is left out.

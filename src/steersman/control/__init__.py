@@ -1,15 +1,27 @@
 """Control on a linear time-varying plant. Torch only: it knows no language model."""
 
+from steersman.control.authority import (
+    Authority,
+    AuthorityRow,
+    authority,
+    controllability,
+    observability,
+)
+from steersman.control.bounds import Remainder, error_bound
+from steersman.control.conformal import conformal_bound, prompts_needed
 from steersman.control.effort import Effort
 from steersman.control.feature_cost import FeatureCost
 from steersman.control.feature_design import FeatureDesign
 from steersman.control.field import AffineField
 from steersman.control.law import AffineLaw, Law
+from steersman.control.loop import ClosedLoop
 from steersman.control.lqr import cost, feature_gains
+from steersman.control.lyapunov import Lyapunov
 from steersman.control.pid import PIDLaw, PIDState
 from steersman.control.propagate import Product, propagate
 from steersman.control.riccati import RiccatiStep, dense_riccati
 from steersman.control.rows import RowsLaw
+from steersman.control.sensitivity import answer, sensitivities
 from steersman.control.setpoint import Absolute, Paper, Reference, Relative, Target, Units
 from steersman.control.simulate import Rollout, plan, prefilter, reached, simulate
 from steersman.control.square_root import feature_lqr
@@ -21,11 +33,15 @@ __all__ = [
     "Absolute",
     "AffineField",
     "AffineLaw",
+    "Authority",
+    "AuthorityRow",
+    "ClosedLoop",
     "Effort",
     "FeatureCost",
     "FeatureDesign",
     "LTVSystem",
     "Law",
+    "Lyapunov",
     "PIDLaw",
     "PIDState",
     "Paper",
@@ -33,6 +49,7 @@ __all__ = [
     "Product",
     "Reference",
     "Relative",
+    "Remainder",
     "RiccatiStep",
     "Rollout",
     "RowsLaw",
@@ -40,15 +57,23 @@ __all__ = [
     "Target",
     "Trajectory",
     "Units",
+    "answer",
+    "authority",
+    "conformal_bound",
+    "controllability",
     "cost",
     "dense_riccati",
     "duality_gap",
+    "error_bound",
     "feature_gains",
     "feature_lqr",
+    "observability",
     "plan",
     "prefilter",
+    "prompts_needed",
     "propagate",
     "reached",
     "roll_out",
+    "sensitivities",
     "simulate",
 ]

@@ -132,7 +132,8 @@ def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = No
         rows: which prompts of a batch; None is all.
 
     Returns:
-        The channel; the trace shows the feature `v_t' x_t`, whatever the law observes.
+        The channel; the trace shows the feature `v_t' x_t`, whatever the law observes, up to what
+        comes out of the last block.
 
     Raises:
         InputError: an unknown choice, choices that contradict each other, or a choice that this
@@ -155,7 +156,7 @@ def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = No
         law=law,
         reference=setpoint,
         units=units,
-        watch=direction.vectors[:-1],
+        watch=direction.vectors,
         scale=natural,
         tokens=tokens,
         rows=rows,

@@ -26,8 +26,9 @@ class Channel:
         law: what to do; `u_t = law(x_t)`.
         reference: where its observations should be.
         units: natural units of the law's observations.
-        watch: one direction a block whose projection the trace shows, `(blocks, n)`.
-        scale: natural units of that projection, for the trace.
+        watch: the directions whose projections the trace shows, one a block, and perhaps one more
+            for the output of the last block, `(blocks or blocks + 1, n)`.
+        scale: natural units of the projections at the blocks' inputs, for the trace.
         tokens: "last" steers the prompt's last token and every generated one, "all" every token,
             "matching" those whose id is one of `matching`.
         rows: which prompts of the batch it steers; None is all of them.
@@ -43,7 +44,7 @@ class Channel:
     law: Law[Any]
     reference: Reference
     units: Units
-    watch: Float[Tensor, "blocks n"]
+    watch: Float[Tensor, "watched n"]
     scale: Units
     tokens: Tokens = "all"
     rows: tuple[int, ...] | None = None
@@ -59,15 +60,16 @@ class Channel:
             raise InputError("tokens='matching' goes with the token ids to match, and only then.")
         if self.rows is not None and len(set(self.rows)) != len(self.rows):
             raise InputError(f"rows {self.rows} name a prompt twice.")
-        if tuple(self.watch.shape) != (self.law.blocks, self.law.n):
+        blocks, n = self.law.blocks, self.law.n
+        if tuple(self.watch.shape) not in {(blocks, n), (blocks + 1, n)}:
             raise ShapeError(
-                f"watch has shape {tuple(self.watch.shape)}; expected "
-                f"({self.law.blocks}, {self.law.n})."
+                f"watch has shape {tuple(self.watch.shape)}; expected ({blocks}, {n}), or "
+                f"({blocks + 1}, {n}) with one for the last block's output."
             )
 
     @cached_property
     def watched(self) -> tuple[Tensor, ...]:
-        """`watch` of each block: views that are not made anew for every token."""
+        """`watch` of each state: views that are not made anew for every token."""
         return self.watch.unbind(0)
 
     def to(self, device: torch.device) -> "Channel":

@@ -61,6 +61,7 @@ class Lane:
         self.tokens_each = window.length
         self.state = channel.law.init(self.count)
         self.observed: dict[int, Tensor] = {}
+        self.nominal: dict[int, Tensor] = {}
         self._known: tuple[Channel, tuple[Tensor, ...]] | None = None
 
     def tokens(self, window: Window, skip: int) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -73,6 +74,19 @@ class Lane:
     def remember(self, channel: Channel, block: int, x: Tensor) -> None:
         """Keep what the law observes of the nominal state."""
         self.observed[block] = channel.law.observe(self._states(x), block)
+
+    def show_nominal(self, channel: Channel, state: int, x: Tensor) -> None:
+        """Keep the watched feature of a nominal state, for the trace."""
+        if state < len(channel.watched):
+            v = channel.watched[state].to(x.device)
+            self.nominal[state] = (self._states(x).to(v.dtype) @ v).view_as(self.open)
+
+    def show_final(self, channel: Channel, y: Tensor, recorder: Recorder, skip: int) -> None:
+        """Record the last block's output, with everything added to it, where it is watched."""
+        state = channel.law.blocks
+        if state < len(channel.watched):
+            mine = self._states(y).view(*self.open.shape, y.shape[-1])
+            recorder.block(state, mine, None, None, skip, self.nominal.get(state))
 
     def steer(
         self,
@@ -93,7 +107,8 @@ class Lane:
             u = u.view(*self.open.shape, x.shape[-1])
         if recorder is not None:
             wanted = reference[:, 0].view_as(self.open) if channel.tracks else None
-            recorder.block(block, states.view(*self.open.shape, x.shape[-1]), wanted, u, skip)
+            mine = states.view(*self.open.shape, x.shape[-1])
+            recorder.block(block, mine, wanted, u, skip, self.nominal.get(block))
         if u is None or not channel.law.is_active(block):
             return y
         if self.rows is None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from steersman.errors import SteersmanError
 
 if TYPE_CHECKING:
+    from steersman.bounding import TrackingBound, authority, bound
     from steersman.control import LTVSystem
     from steersman.data import ContrastivePairs
     from steersman.engines import Run, Trace
@@ -53,7 +54,10 @@ __all__ = [
     "Steering",
     "SteersmanError",
     "Trace",
+    "TrackingBound",
     "attach",
+    "authority",
+    "bound",
     "fit",
     "identify",
     "load",
@@ -61,6 +65,7 @@ __all__ = [
 
 # torch and transformers take seconds to import, so a name is fetched when it is first asked for.
 _HOMES = {
+    "bounding": ("TrackingBound", "authority", "bound"),
     "control": ("LTVSystem",),
     "data": ("ContrastivePairs",),
     "engines": ("Run", "Trace"),

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from steersman.bounding.attachment import Attachment
 from steersman.bounding.band import Band, band_named
 from steersman.engines import Trace
-from steersman.errors import InputError, MismatchError
-from steersman.plant import capture_sequence
+from steersman.errors import AttachedError, InputError, MismatchError
+from steersman.plant import capture_sequence, locate, owners
 
 _SAME = 1e-2
 
@@ -107,7 +107,7 @@ def certificate_of(
     nominal: Float[Tensor, "rows states tokens"],
     prompt_length: int | None = None,
 ) -> Certificate:
-    """What a trace says about the bands.
+    """What a trace that `require_same` has passed says about the bands.
 
     Args:
         attachment: how the steering was attached.
@@ -118,16 +118,8 @@ def certificate_of(
         nominal: the unsteered feature of the same tokens.
         prompt_length: columns of the prompt; None takes the first steered column of each row for
             the prompt's last.
-
-    Raises:
-        InputError: the trace has nothing that was steered, or does not go to the last block.
-        MismatchError: the run was of another model, or not attached as the bound is.
     """
-    if trace.final is None:
-        raise InputError("the trace does not go to the last block's output.")
-    if not bool(trace.steered.any()):
-        raise InputError("no token of this run was steered: there is nothing to certify.")
-    _require_same(attachment, trace)
+    assert trace.final is not None
     feature = torch.cat([trace.feature, trace.final[:, None]], dim=1).double()
     moved = (feature - nominal.double()) / attachment.unit[:, None]
     wanted = (attachment.vectors * attachment.predicted).sum(dim=1) / attachment.unit
@@ -150,6 +142,11 @@ def bare_features(
         InputError: the tokens are not known.
         AttachedError: the model still carries a steering.
     """
+    if any(owners(module) for module in locate(model).modules):
+        raise AttachedError(
+            "the model still carries a steering, so it is not the bare one: leave the `with` block "
+            "before the run is certified."
+        )
     if trace.ids is None:
         raise InputError("the trace holds no token ids, so the unsteered run cannot be made again.")
     rows, tokens = trace.ids.shape
@@ -162,13 +159,22 @@ def bare_features(
     return found
 
 
-def _require_same(attachment: Attachment, trace: Trace) -> None:
-    """Refuse a run that was visibly attached in another way."""
+def require_same(attachment: Attachment, trace: Trace) -> None:
+    """Refuse a run that was visibly attached in another way.
+
+    Raises:
+        InputError: nothing was steered, or the trace does not go to the last block.
+        MismatchError: the run was of another model, or not attached as the bound is.
+    """
     blocks = attachment.law.blocks
     if trace.feature.shape[1] != blocks:
         raise MismatchError(
             f"the trace has {trace.feature.shape[1]} blocks; the bound is for {blocks}."
         )
+    if trace.final is None:
+        raise InputError("the trace does not go to the last block's output.")
+    if not bool(trace.steered.any()):
+        raise InputError("no token of this run was steered: there is nothing to certify.")
     rows, tokens = trace.steered.nonzero(as_tuple=True)
     if attachment.planned:
         asked = attachment.inputs(attachment.predicted[None])[0]

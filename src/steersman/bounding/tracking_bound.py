@@ -11,7 +11,12 @@ from torch import Tensor, nn
 
 from steersman.bounding.band import Band, band_named
 from steersman.bounding.calibration import BudgetRow, Calibration
-from steersman.bounding.certificate import Certificate, bare_features, certificate_of
+from steersman.bounding.certificate import (
+    Certificate,
+    bare_features,
+    certificate_of,
+    require_same,
+)
 from steersman.bounding.coverage import Coverage
 from steersman.bounding.remainders import Reach, measure
 from steersman.bounding.runs import paired_runs, read_prompts
@@ -178,6 +183,7 @@ class TrackingBound:
             AttachedError: the model still carries a steering.
         """
         attachment, nominal = self.reach.attachment, trace.nominal
+        require_same(attachment, trace)
         if nominal is None and model is None:
             raise InputError(
                 "this trace holds no unsteered run to compare with, as a plan makes none: pass "

@@ -24,7 +24,7 @@ from steersman.plots.style import (
 )
 
 Errors = Float[Tensor, "prompts states"] | Float[np.ndarray, "prompts states"]
-_DASHES = ((0, ()), (0, (5, 2)), (0, (2, 2)), (0, (1, 1.6)), (0, (6, 2, 1, 2)))
+_DASHES = ((0.0, ()), (0.0, (5.0, 2.0)), (0.0, (2.0, 2.0)), (0.0, (1.0, 1.6)))
 
 
 def bound_figure(states: Sequence[int], radii: Mapping[str, Numbers], errors: Errors) -> Figure:
@@ -55,7 +55,7 @@ def bound_figure(states: Sequence[int], radii: Mapping[str, Numbers], errors: Er
     with house_style():
         figure = new_figure(8.0, 3.4)
         axes = figure.subplots()
-        places = np.asarray(states)
+        places = np.asarray(states, dtype=np.float64)
         _draw_errors(axes, places, _positive(found))
         for (name, radius), dashes in zip(lines.items(), _cycled(len(lines)), strict=True):
             axes.plot(
@@ -152,7 +152,7 @@ def _frame(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
     axes.grid(visible=False, axis="x")
 
 
-def _cycled(count: int) -> list[tuple[int, tuple[float, ...]]]:
+def _cycled(count: int) -> list[tuple[float, tuple[float, ...]]]:
     return [_DASHES[i % len(_DASHES)] for i in range(count)]
 
 

@@ -128,7 +128,10 @@ def test_the_table_says_what_is_promised(of_toxicity: TrackingBound) -> None:
     lines = of_toxicity.table().splitlines()
     assert lines[0].split()[:2] == ["state", "predicted"]
     assert [line.split()[0] for line in lines[1:6]] == ["2", "3", "4", "5", "6"]
-    assert any("probability 0.9 or more over the 24 calibration prompts" in line for line in lines)
+    promises = [line.split(": ", 1) for line in lines[6:]]
+    assert [name for name, _ in promises] == ["conformal", "conformal, all", "blockwise", "norm"]
+    assert "probability 0.9 or more over the 24 calibration prompts" in promises[0][1]
+    assert "probability 24/25 or more likewise; for certain where" in promises[3][1]
     assert figure_svg(of_toxicity.plot()).startswith("<svg")
 
 

@@ -47,8 +47,9 @@ class TrackingBound:
     - *norm*: `|v_k|_{P_k^-1} rho_k`, where `rho` bounds the whole state; blind to directions, and
       by far the loosest. Needs the plant's matrices.
 
-    The last two are worst cases times a safety factor: they hold where the remainder of a new run
-    is no larger, block by block, than what was seen.
+    The last two are worst cases times a safety factor: they hold for certain where the remainder of
+    a new run is no larger, block by block, than what was seen. No calibration prompt is beyond
+    them, so that they also hold at each state with probability `N/(N+1)` or more.
 
     Args:
         reach: the steering, how it is attached, its plant, and how errors travel there.
@@ -92,9 +93,9 @@ class TrackingBound:
                 Band(
                     "norm",
                     norms.dual_norms(scaled) * rho,
-                    "holds where mismatch, curvature and disturbance of each block, in the norm "
-                    f"of the loop, are at most {self.safety:g} times the largest of "
-                    f"{self._count} prompts",
+                    f"at each state, with probability {self._most} or more likewise; for certain "
+                    "where mismatch, curvature, disturbance and sector of each block, in the norm "
+                    f"of the loop, are at most {self.safety:g} times the largest that was seen",
                 )
             )
         return tuple(found)
@@ -232,6 +233,11 @@ class TrackingBound:
     def _count(self) -> int:
         return len(self.calibration.errors)
 
+    @property
+    def _most(self) -> str:
+        """What any band has that no calibration prompt is beyond."""
+        return f"{self._count}/{self._count + 1}"
+
     def _conformal(self) -> Band:
         return Band(
             "conformal",
@@ -254,6 +260,7 @@ class TrackingBound:
         return Band(
             "blockwise",
             self.safety * self.calibration.work.amax(dim=0).sum(dim=0),
-            f"holds where what each block does to the feature is at most {self.safety:g} times "
-            f"the largest of {self._count} prompts",
+            f"at each state, with probability {self._most} or more likewise; for certain where "
+            f"what each block does to the feature is at most {self.safety:g} times the largest "
+            "that was seen",
         )

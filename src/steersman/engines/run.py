@@ -14,6 +14,7 @@ from torch import nn
 
 from steersman.engines.channel import Channel
 from steersman.engines.lane import Pass, made_for
+from steersman.engines.mirror import Mirror
 from steersman.engines.nominal import NominalRun
 from steersman.engines.trace import Recorder, Trace
 from steersman.engines.window import Sequences, Window, read_window
@@ -62,7 +63,8 @@ class Run:
         self._traced = trace
         self._sequences = Sequences(prompt_length)
         self._relative = tuple(i for i, c in enumerate(channels) if c.reference.needs_nominal)
-        self._nominal = NominalRun(self._model) if self._relative else None
+        self._mirror = Mirror()
+        self._nominal = NominalRun(self._model, self._mirror) if self._relative else None
         self._hooks: HookSet | None = None
         self._on: dict[torch.device, tuple[Channel, ...]] = {}
         self._recorders: list[list[Recorder]] = []
@@ -113,6 +115,7 @@ class Run:
             self._hooks.close()
         if self._nominal is not None:
             self._nominal.close()
+        self._mirror.close()
         self._pass = None
 
     @property

@@ -63,7 +63,7 @@ def test_it_is_the_method_solved_on_the_prompts_own_plant(
         given = padded((prompt,), "left")
         with steering.attach(model, 0.7, relinearize="prompt", **settings):
             found = last_logits(model, given)
-        evidence = Evidence(steering.direction, Averaged((linearize(model, prompt[None]),)))
+        evidence = Evidence(steering.features, Averaged((linearize(model, prompt[None]),)))
         solved = replace(steering, controller=steering.method.solve(evidence))
         with solved.attach(model, 0.7, **settings):
             torch.testing.assert_close(found, last_logits(model, given), rtol=1e-4, atol=1e-4)

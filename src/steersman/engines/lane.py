@@ -92,7 +92,9 @@ class Lane:
             self.state, u = channel.law.step(self.state, states, reference, block)
             u = u.view(*self.open.shape, x.shape[-1])
         if recorder is not None:
-            wanted = reference[:, 0].view_as(self.open) if channel.tracks else None
+            wanted = (
+                reference.view(*self.open.shape, reference.shape[1]) if channel.tracks else None
+            )
             recorder.block(block, states.view(*self.open.shape, x.shape[-1]), wanted, u, skip)
         if u is None or not channel.law.is_active(block):
             return y

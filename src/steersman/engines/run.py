@@ -120,7 +120,7 @@ class Run:
 
     @property
     def trace(self) -> Trace:
-        """The record of the last sequence, of the first steering.
+        """The record of the last sequence, of the first steering's first feature.
 
         Raises:
             InputError: nothing ran yet, or the run was attached with `trace=False`.
@@ -128,7 +128,7 @@ class Run:
         return self.traces()[0]
 
     def traces(self, sequence: int = -1) -> tuple[Trace, ...]:
-        """The record of one sequence, a trace for each steering.
+        """The record of one sequence, a trace for each feature of each steering.
 
         Args:
             sequence: which of the sequences of this run, in order; -1 is the last.
@@ -140,7 +140,7 @@ class Run:
             raise InputError("nothing was recorded: attach with trace=True to get a trace")
         if not self._recorders:
             raise InputError("nothing was recorded: run the model inside the `with` block first")
-        return tuple(recorder.trace() for recorder in self._recorders[sequence])
+        return tuple(trace for one in self._recorders[sequence] for trace in one.traces())
 
     def _before_model(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._asleep:
@@ -149,7 +149,8 @@ class Run:
         if self._sequences.enter(window):
             self._begin(window)
         skip = min(window.length, max(0, self._sequences.seen - window.first))
-        self._pass = Pass(self._channels, window, self._sequences, self._prompts, skip)
+        channels = self._channels_on(window.valid.device)
+        self._pass = Pass(channels, window, self._sequences, self._prompts, skip)
         if self._traced:
             for lane, recorder in zip(self._pass.lanes, self._recorders[-1], strict=True):
                 recorder.tokens(*lane.tokens(window, skip))
@@ -173,7 +174,7 @@ class Run:
             finally:
                 self._asleep = False
         if self._traced:
-            self._recorders.append([Recorder(c.watch, c.scale) for c in self._channels])
+            self._recorders.append([Recorder(c.watch, c.scale, c.names) for c in self._channels])
 
     def _after_model(self, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         if self._asleep:

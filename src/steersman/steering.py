@@ -87,6 +87,7 @@ class Steering:
         reference: ReferenceName | None = None,
         execution: ExecutionName | None = None,
         relinearize: RelinearizeName = "fit",
+        correction: float = 0.0,
         prompt_length: int | None = None,
         trace: bool = True,
     ) -> Run:
@@ -113,7 +114,11 @@ class Steering:
                 pass of the bare model over the same tokens.
             relinearize: "fit" steers by the plant averaged over the fit's prompts; "prompt" solves
                 again at the trajectory of each prompt of the batch, as it arrives, for methods that
-                know the plant by its products. A prompt must then come in one pass.
+                know the plant by its products; "token" at that of every token too, as it is
+                generated. A prompt must then come in one pass, and tokens one by one.
+            correction: the share of what a token's final feature missed that the next token is
+                asked for in addition, below 2: integral action from token to token, which makes
+                tracking offset-free where what disturbs it lasts. Feedback only; 0 is none.
             prompt_length: columns of the prompt, where it arrives in chunks and tokens is "last".
             trace: record features, setpoints and efforts.
 
@@ -134,6 +139,7 @@ class Steering:
             reference=reference,
             execution=execution,
             relinearize=relinearize,
+            correction=correction,
             prompt_length=prompt_length,
             trace=trace,
         )
@@ -230,6 +236,7 @@ def attach(
     reference: ReferenceName | None = None,
     execution: ExecutionName | None = None,
     relinearize: RelinearizeName = "fit",
+    correction: float = 0.0,
     prompt_length: int | None = None,
     trace: bool = True,
 ) -> Run:
@@ -248,6 +255,7 @@ def attach(
         reference: see there.
         execution: see there.
         relinearize: see there.
+        correction: see there.
         prompt_length: see there.
         trace: see there.
 
@@ -267,6 +275,7 @@ def attach(
         reference=reference,
         execution=execution,
         relinearize=relinearize,
+        correction=correction,
     )
     blocks = locate(model)
     for steering in steerings:

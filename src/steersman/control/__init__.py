@@ -6,12 +6,14 @@ from steersman.control.feature_design import FeatureDesign
 from steersman.control.field import AffineField
 from steersman.control.law import AffineLaw, Law
 from steersman.control.lqr import cost, feature_gains, least_errors
+from steersman.control.observer import DisturbanceObserver
 from steersman.control.pid import PIDLaw, PIDState
 from steersman.control.prefilter import prefilter
 from steersman.control.propagate import Product, propagate
+from steersman.control.readout import Readout
 from steersman.control.riccati import RiccatiStep, dense_riccati
 from steersman.control.rows import RowsLaw
-from steersman.control.setpoint import Absolute, Paper, Reference, Relative, Target, Units
+from steersman.control.setpoint import Absolute, Held, Paper, Reference, Relative, Target, Units
 from steersman.control.simulate import Rollout, plan, reached, simulate
 from steersman.control.square_root import feature_lqr
 from steersman.control.stage import Stage
@@ -22,9 +24,11 @@ __all__ = [
     "Absolute",
     "AffineField",
     "AffineLaw",
+    "DisturbanceObserver",
     "Effort",
     "FeatureCost",
     "FeatureDesign",
+    "Held",
     "LTVSystem",
     "Law",
     "PIDLaw",
@@ -32,6 +36,7 @@ __all__ = [
     "Paper",
     "Plant",
     "Product",
+    "Readout",
     "Reference",
     "Relative",
     "RiccatiStep",

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steersman.control import Law, Reference, Units
+from steersman.control import DisturbanceObserver, Law, Readout, Reference, Units
 from steersman.errors import InputError, ShapeError
 
 Tokens = Literal["last", "all", "matching"]
@@ -33,7 +33,10 @@ class Channel:
         tracks: whether the reference is one of the watched features, as it is not for a plan.
         matching: token ids, in any order.
         at_prompt: makes law and units anew for the prompts of every batch; None keeps them.
+        at_token: makes them anew for every token that is generated; None keeps them.
         names: what the watched features are called.
+        final: the features after the last block, where anything is to be known of them.
+        observer: corrects the reference from one token to the next by what was missed.
 
     Raises:
         InputError: unknown `tokens`, nothing to match, or `rows` that name a prompt twice.
@@ -50,7 +53,10 @@ class Channel:
     tracks: bool = True
     matching: tuple[int, ...] = ()
     at_prompt: AtPrompt | None = None
+    at_token: AtPrompt | None = None
     names: tuple[str, ...] = ("feature",)
+    final: Readout | None = None
+    observer: DisturbanceObserver | None = None
 
     def __post_init__(self) -> None:
         """Check the parts against each other."""
@@ -60,6 +66,10 @@ class Channel:
             raise InputError("tokens='matching' goes with the token ids to match, and only then.")
         if self.rows is not None and len(set(self.rows)) != len(self.rows):
             raise InputError(f"rows {self.rows} name a prompt twice.")
+        if self.final is None and (self.observer is not None or self.reference.needs_start):
+            raise InputError(
+                "what is corrected, or held, is read after the last block: give final."
+            )
         expected = (self.law.blocks, self.law.n, len(self.names))
         if tuple(self.watch.shape) != expected:
             raise ShapeError(f"watch has shape {tuple(self.watch.shape)}; expected {expected}.")
@@ -73,4 +83,5 @@ class Channel:
             units=self.units.to(device),
             watch=self.watch.to(device),
             scale=self.scale.to(device),
+            final=None if self.final is None else self.final.to(device),
         )

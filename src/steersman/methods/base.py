@@ -164,6 +164,14 @@ class Method(ABC):
         """The same method with every choice made that it leaves to the evidence."""
         return self
 
+    def columns(self, features: int) -> int:
+        """How many columns its products with the plant have at a time, about.
+
+        Args:
+            features: how many are steered.
+        """
+        return features
+
     def relative(self, strength: Target, controller: Controller) -> tuple[Reference, Units]:
         """Where feedback wants what it observes, relative to what the token shows unsteered."""
         return Relative(strength), Units.shifts(controller.shifts)

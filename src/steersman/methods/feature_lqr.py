@@ -23,6 +23,8 @@ from steersman.methods.base import Controller, Evidence, Method, PlantKind
 
 Actuators = Literal["contrast", "state"]
 Weight = float | tuple[float, ...]
+MANY = 8
+"""Columns at a time of a cost-to-go that grows by the features at every weighted state."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,11 @@ class FeatureLQR(Method):
         if unknown:
             raise InputError(f"weights names {listed(unknown)}; there is {listed(names)}.")
         return self
+
+    def columns(self, features: int) -> int:
+        """As many as the cost-to-go has: with a weight on the last state alone, the features."""
+        weighted = self.q if isinstance(self.q, tuple) else (self.q,)
+        return features * (MANY if any(weighted) else 1)
 
     def _importance(self, names: tuple[str, ...]) -> Float[Tensor, " features"]:
         for name, weight in self.weights.items():

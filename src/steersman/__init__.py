@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from steersman.engines import Run, Trace
     from steersman.fitting import fit, identify
     from steersman.loading import load
+    from steersman.local_linearity import LinearityReport, linearity
     from steersman.methods import (
         ALQR,
         METHODS,
@@ -48,6 +49,7 @@ __all__ = [
     "Counterfactual",
     "FeatureLQR",
     "LTVSystem",
+    "LinearityReport",
     "ProportionalAddition",
     "Run",
     "Steering",
@@ -56,6 +58,7 @@ __all__ = [
     "attach",
     "fit",
     "identify",
+    "linearity",
     "load",
 ]
 
@@ -66,6 +69,7 @@ _HOMES = {
     "engines": ("Run", "Trace"),
     "fitting": ("fit", "identify"),
     "loading": ("load",),
+    "local_linearity": ("LinearityReport", "linearity"),
     "methods": (
         "ALQR",
         "METHODS",

@@ -11,16 +11,33 @@ from steersman.control.pid import PIDLaw, PIDState
 from steersman.control.prefilter import prefilter
 from steersman.control.propagate import Product, propagate
 from steersman.control.readout import Readout
+from steersman.control.remainder import linear_range, relative_remainder
 from steersman.control.riccati import RiccatiStep, dense_riccati
 from steersman.control.rows import RowsLaw
 from steersman.control.setpoint import Absolute, Held, Paper, Reference, Relative, Target, Units
 from steersman.control.simulate import Rollout, plan, reached, simulate
 from steersman.control.square_root import feature_lqr
 from steersman.control.stage import Stage
+from steersman.control.subspaces import (
+    Leading,
+    chance_similarity,
+    drawn_similarity,
+    leading,
+    random_corners,
+    similarities,
+)
 from steersman.control.system import LTVSystem, Plant
 from steersman.control.trajectory import Trajectory, duality_gap, roll_out
 
 __all__ = [
+    "relative_remainder",
+    "linear_range",
+    "similarities",
+    "random_corners",
+    "leading",
+    "drawn_similarity",
+    "chance_similarity",
+    "Leading",
     "Absolute",
     "AffineField",
     "AffineLaw",

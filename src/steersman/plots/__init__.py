@@ -13,9 +13,16 @@ except ImportError as missing:
 
 from steersman.plots.comparison import before_after_figure, separation_figure, strength_figure
 from steersman.plots.page import THEME, figure_page, figure_svg, write_page
+from steersman.plots.remainders import plants_figure, remainder_figure
+from steersman.plots.spectra import pairs_figure, similarity_figure, spectra_figure
 from steersman.plots.trace import trace_figure
 
 __all__ = [
+    "spectra_figure",
+    "similarity_figure",
+    "remainder_figure",
+    "plants_figure",
+    "pairs_figure",
     "THEME",
     "before_after_figure",
     "figure_page",

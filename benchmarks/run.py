@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import artifact
+import calibration
 import closed_loop
 import equal_divergence
 import linearisation
@@ -28,6 +29,7 @@ HERE = Path(__file__).parent
 FORMAT = 1
 BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
     "artifact": artifact.parts,
+    "calibration": calibration.parts,
     "closed_loop": closed_loop.parts,
     "equal_divergence": equal_divergence.parts,
     "linearisation": linearisation.parts,
@@ -36,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
     "tracking": tracking.parts,
 }
 SUMMARIES: dict[str, Callable[[dict[str, Any], list[Cell]], list[Cell]]] = {
+    "calibration": calibration.summary,
     "equal_divergence": equal_divergence.summary,
 }
 

@@ -413,7 +413,7 @@ def test_progress_says_beforehand_how_long_it_takes(
 ) -> None:
     calibrate(budget=sm.KL(0.05), progress=True)
     told = capsys.readouterr().err
-    assert "16 times at most: about" in told
+    assert "at most 16 strengths: about" in told
     assert "strength 0.5" in told
 
 

@@ -70,7 +70,7 @@ def calibrate(
         maximum: the largest strength that is ever tried. Below zero the search goes downwards from
             0, away from what is desired; it never goes both ways.
         tolerance: how exactly the strength is found, as a share of it.
-        evaluations: how often the prompts are gone on from at most, without steering included.
+        evaluations: how many strengths are tried at most, 0 among them.
         new_tokens: how many tokens follow each prompt at most, drawn at temperature 1.
         seed: of the sampling.
         batch_size: prompts at a time; the logits of one batch are kept.
@@ -104,19 +104,18 @@ def calibrate(
         execution=execution,
         relinearize=relinearize,
     )
-    with attach(0.0):
-        encode_prompts(model, tokenizer, examples, new_tokens)  # all of them, before the first hour
+    with attach(0.0):  # what cannot be done is said before anything is
+        encode_prompts(model, tokenizer, examples, new_tokens)
     bare_at_zero = (reference or steering.method.reference) == "relative"
-    total = evaluations * len(examples)
+    total = (evaluations if bare_at_zero else evaluations + 1) * len(examples)
     with tqdm(total=total, desc="calibrate", unit="text", disable=not progress) as bar:
         writer = Writer(
             model, tokenizer, examples, attach, new_tokens, seed, batch_size, bar.update
         )
         trials = Trials(aim, writer, bare_at_zero, bar.set_postfix_str)
         if progress:
-            _announce(trials, evaluations)
-        left = evaluations if bare_at_zero else evaluations - 1
-        found = aim.search(trials.gap, maximum, tolerance=tolerance, evaluations=left)
+            bar.write(_expected(trials, evaluations), file=sys.stderr)
+        found = aim.search(trials.gap, maximum, tolerance=tolerance, evaluations=evaluations)
         bar.total = bar.n
     curve = trials.curve
     strength = best_of(aim, curve).strength if found.holds is None else found.holds
@@ -152,9 +151,8 @@ def _checked(prompts: Sequence[Example], new_tokens: int, batch_size: int) -> tu
     return tuple(as_example(prompt, f"prompt {index}") for index, prompt in enumerate(prompts))
 
 
-def _announce(trials: Trials, evaluations: int) -> None:
-    sys.stderr.write(
-        f"calibrating: the prompts took {trials.seconds:.1f} s without steering, and are gone on "
-        f"from {evaluations} times at most: about {evaluations * trials.seconds / 60:.1f} min, or "
-        "twice that with feedback\n"
+def _expected(trials: Trials, evaluations: int) -> str:
+    return (
+        f"calibrating: {trials.seconds:.1f} s without steering, at most {evaluations} strengths: "
+        f"about {evaluations * trials.seconds / 60:.1f} min, or twice that with feedback"
     )

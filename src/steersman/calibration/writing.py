@@ -120,8 +120,7 @@ class Writer:
 
         def look(args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             x = hidden_out(output)
-            found = torch.linalg.vector_norm(x[real.to(x.device)], dim=-1, dtype=torch.float32)
-            lengths.append(found.cpu())
+            lengths.append(x[real.to(x.device)].float().norm(dim=-1).cpu())
 
         with HookSet() as hooks:
             for module in locate(self.model).modules:

@@ -76,7 +76,7 @@ Maximum = Annotated[
     float, typer.Option(help="Largest strength to try; below zero searches downwards.")
 ]
 Tolerance = Annotated[float, typer.Option(help="How exactly, as a share of the strength.")]
-Evaluations = Annotated[int, typer.Option(help="How often the prompts are gone on from at most.")]
+Evaluations = Annotated[int, typer.Option(help="How many strengths are tried at most.")]
 Count = Annotated[int, typer.Option(min=1, help="Prompts drawn from the wind tunnel.")]
 SamplingSeed = Annotated[int, typer.Option(help="Of the sampling.")]
 JsonFile = Annotated[

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import artifact
+import calibration
 import closed_loop
 import design
 import equal_divergence
@@ -29,6 +30,7 @@ HERE = Path(__file__).parent
 FORMAT = 1
 BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
     "artifact": artifact.parts,
+    "calibration": calibration.parts,
     "closed_loop": closed_loop.parts,
     "design": design.parts,
     "equal_divergence": equal_divergence.parts,
@@ -39,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
 }
 SUMMARIES: dict[str, Callable[[dict[str, Any], list[Cell]], list[Cell]]] = {
     "design": design.summary,
+    "calibration": calibration.summary,
     "equal_divergence": equal_divergence.summary,
 }
 

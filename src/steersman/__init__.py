@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from steersman.errors import SteersmanError
 
 if TYPE_CHECKING:
+    from steersman.calibration import KL, Calibration, Effort, Perplexity, Score, calibrate
     from steersman.control import LTVSystem
     from steersman.data import ContrastivePairs
     from steersman.engines import Run, Trace
@@ -41,21 +42,27 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ALQR",
+    "KL",
     "METHODS",
     "SPID",
     "ALQRPlus",
     "ActivationAddition",
+    "Calibration",
     "ContrastivePairs",
     "Counterfactual",
+    "Effort",
     "FeatureLQR",
     "LTVSystem",
     "LinearityReport",
+    "Perplexity",
     "ProportionalAddition",
     "Run",
+    "Score",
     "Steering",
     "SteersmanError",
     "Trace",
     "attach",
+    "calibrate",
     "fit",
     "identify",
     "linearity",
@@ -64,6 +71,7 @@ __all__ = [
 
 # torch and transformers take seconds to import, so a name is fetched when it is first asked for.
 _HOMES = {
+    "calibration": ("KL", "Calibration", "Effort", "Perplexity", "Score", "calibrate"),
     "control": ("LTVSystem",),
     "data": ("ContrastivePairs",),
     "engines": ("Run", "Trace"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from steersman.cli.models import open_prompts
+from steersman.cli.models import open_domains
 from steersman.local_linearity import TEXTS, LinearityReport
 
 pytest.importorskip("matplotlib")
@@ -70,9 +70,9 @@ def test_one_prompt_is_one_message_and_no_page(saved_model, tmp_path, steersman)
 
 
 def test_prompts_come_with_the_package():
-    drawn = open_prompts(None, "windtunnel", count=3, seed=0)
+    drawn = open_domains(None, "windtunnel", count=3, seed=0)
     assert [len(texts) for texts in drawn.values()] == [3] * 4
-    texts = open_prompts(None, "gpt2", count=2, seed=0)
+    texts = open_domains(None, "gpt2", count=2, seed=0)
     assert [len(found) for found in texts.values()] == [2] * len(TEXTS)
     assert all(one[0].rstrip().endswith(".") and not one[1].endswith(".") for one in texts.values())
 

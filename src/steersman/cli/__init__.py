@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import typer
 
+from steersman.cli.calibrate import calibrate
 from steersman.cli.demo import demo
 from steersman.cli.doctor import doctor
 from steersman.cli.fit import fit
@@ -33,6 +34,7 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     demo: "steersman demo --out demo",
     doctor: "steersman doctor meta-llama/Llama-3.2-1B",
     fit: "steersman fit gpt2 pairs.jsonl --out calm --method a-lqr",
+    calibrate: "steersman calibrate gpt2 calm --prompts prompts.txt --kl 0.05",
     generate: "steersman generate gpt2 'I think that' --steering calm --target 1.0 --compare",
     report: "steersman report gpt2 --steering calm --prompt 'I think that' --out report.html",
     linearity: "steersman linearity gpt2 --out gpt2.html",

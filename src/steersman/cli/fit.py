@@ -7,7 +7,15 @@ import typer
 from rich.text import Text
 
 from steersman.cli.console import note, out
-from steersman.cli.options import DeviceMap, Dtype, Model, OutFolder, QuestionsAsChat
+from steersman.cli.options import (
+    BatchSize,
+    DeviceMap,
+    Dtype,
+    Model,
+    OutFolder,
+    QuestionsAsChat,
+    Quiet,
+)
 
 Pairs = Annotated[
     str,
@@ -43,11 +51,9 @@ Checkpoint = Annotated[
         show_default=False,
     ),
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Examples at a time.")]
 Chunk = Annotated[int, typer.Option(min=1, help="Cotangents at a time; less, less memory.")]
 Count = Annotated[int, typer.Option(min=1, help="Pairs drawn from the wind tunnel.")]
 DrawSeed = Annotated[int, typer.Option(help="Of that draw.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 
 
 def fit(

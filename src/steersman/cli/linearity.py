@@ -79,12 +79,12 @@ def linearity(
     Writes a page with the remainders of steps of many lengths, the Jacobians' spectra, and their
     similarity against chance.
     """
-    from steersman.cli.models import WINDTUNNEL, open_model, open_pairs, open_prompts
+    from steersman.cli.models import WINDTUNNEL, open_domains, open_model, open_pairs
     from steersman.local_linearity import linearity as measure
 
     page = _DEFAULT if page is None and numbers is None else page
     _refuse_early(page, numbers)
-    texts = open_prompts(prompts, model, count=count, seed=seed)
+    texts = open_domains(prompts, model, count=count, seed=seed)
     named = _WINDTUNNEL_PAIRS if pairs is None and model == WINDTUNNEL else pairs
     examples = None if named is None else open_pairs(named, count=_PAIRS, seed=seed, chat=False)
     loaded, tokenizer = open_model(model, dtype, device_map)

@@ -92,6 +92,8 @@ Chat = Annotated[
 QuestionsAsChat = Annotated[
     bool, typer.Option("--chat", help="Take the questions in the file for a user's messages.")
 ]
+BatchSize = Annotated[int, typer.Option(min=1, help="Examples at a time.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 OutFolder = Annotated[
     Path,
     typer.Option(

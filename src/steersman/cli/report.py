@@ -59,15 +59,18 @@ def report(
 ) -> None:
     """Write a page: texts with and without a steering, its trace, its separation."""
     from steersman.cli.models import open_model
-    from steersman.cli.writing import as_example, prepare
+    from steersman.cli.writing import as_example
     from steersman.plots import THEME
     from steersman.report import write_report
+    from steersman.sampling import encode_prompts
     from steersman.steering import Steering
 
     require_free_file(page, THEME)
     chosen = Steering.from_pretrained(steering)
     loaded, tokenizer = open_model(model, dtype, device_map)
-    encoded = [prepare(loaded, tokenizer, as_example(p, chat), max_new_tokens) for p in prompt]
+    encoded = [
+        encode_prompts(loaded, tokenizer, [as_example(p, chat)], max_new_tokens) for p in prompt
+    ]
     run = chosen.attach(
         loaded,
         target,

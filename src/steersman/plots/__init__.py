@@ -11,6 +11,7 @@ try:
 except ImportError as missing:
     raise MissingExtraError("matplotlib", "plots", "Drawing figures") from missing
 
+from steersman.plots.calibration import calibration_figure
 from steersman.plots.comparison import before_after_figure, separation_figure, strength_figure
 from steersman.plots.page import THEME, figure_page, figure_svg, write_page
 from steersman.plots.remainders import plants_figure, remainder_figure
@@ -25,6 +26,7 @@ __all__ = [
     "pairs_figure",
     "THEME",
     "before_after_figure",
+    "calibration_figure",
     "figure_page",
     "figure_svg",
     "separation_figure",

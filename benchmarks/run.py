@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import artifact
+import bounds
 import calibration
 import closed_loop
 import design
@@ -31,6 +32,7 @@ FORMAT = 1
 BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
     "artifact": artifact.parts,
     "calibration": calibration.parts,
+    "bounds": bounds.parts,
     "closed_loop": closed_loop.parts,
     "design": design.parts,
     "equal_divergence": equal_divergence.parts,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from steersman.errors import SteersmanError
 
 if TYPE_CHECKING:
+    from steersman.bounding import TrackingBound, authority, bound
     from steersman.calibration import KL, Calibration, Effort, Perplexity, Score, calibrate
     from steersman.control import LTVSystem
     from steersman.data import ContrastivePairs
@@ -61,8 +62,11 @@ __all__ = [
     "Steering",
     "SteersmanError",
     "Trace",
+    "TrackingBound",
     "attach",
     "calibrate",
+    "authority",
+    "bound",
     "fit",
     "identify",
     "linearity",
@@ -72,6 +76,7 @@ __all__ = [
 # torch and transformers take seconds to import, so a name is fetched when it is first asked for.
 _HOMES = {
     "calibration": ("KL", "Calibration", "Effort", "Perplexity", "Score", "calibrate"),
+    "bounding": ("TrackingBound", "authority", "bound"),
     "control": ("LTVSystem",),
     "data": ("ContrastivePairs",),
     "engines": ("Run", "Trace"),

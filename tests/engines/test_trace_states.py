@@ -156,5 +156,7 @@ def test_a_long_prompt_that_is_recorded_in_parts_shows_the_same(
 def test_directions_of_another_model_are_refused(tiny_model: Models) -> None:
     model = tiny_model("llama")
     law = channel(model, Relative(1.0))
-    with pytest.raises(ShapeError, match=r"watch has shape \(2, 32, 1\); expected \(3, 32, 1\), or 4"):
+    with pytest.raises(
+        ShapeError, match=r"watch has shape \(2, 32, 1\); expected \(3, 32, 1\), or 4"
+    ):
         Channel(law.law, law.reference, law.units, law.watch[:2], law.scale)

@@ -18,6 +18,7 @@ from steersman.plots import (
     authority_figure,
     before_after_figure,
     bound_figure,
+    calibration_figure,
     figure_page,
     figure_svg,
     separation_figure,
@@ -288,6 +289,27 @@ def test_figures_never_touch_pyplot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing it would now fail
     for figure in (trace_figure(*steered_run()), before_after_figure(ROWS)):
         assert figure_svg(figure).startswith("<svg")
+
+
+def test_a_calibration_shows_its_points_the_level_and_the_choice() -> None:
+    figure = calibration_figure(
+        [0.0, 2.0, 1.0], [0.0, 0.3, 0.1], [0.0, NAN, 0.01], level=0.2, chosen=1.0, ylabel="KL"
+    )
+    lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 3]
+    np.testing.assert_allclose(lines[0].get_xdata(), [0.0, 1.0, 2.0])
+    np.testing.assert_allclose(lines[0].get_ydata(), [0.0, 0.1, 0.3])
+    assert {text.get_text() for text in figure.axes[0].texts} == {"strength 1", "asked for: 0.2"}
+    assert figure.get_label() == (
+        "KL against strength, 3 strengths from 0 to 2: 0.1 at the chosen strength 1, 0.2 was asked "
+        "for."
+    )
+
+
+def test_a_calibration_needs_a_choice_among_its_points() -> None:
+    with pytest.raises(InputError, match="none of the 2 tried"):
+        calibration_figure([0.0, 1.0], [0.0, 1.0], [0.0, 0.0], level=1.0, chosen=0.5, ylabel="KL")
+    with pytest.raises(ShapeError, match="values"):
+        calibration_figure([0.0, 1.0], [0.0], [0.0], level=1.0, chosen=0.0, ylabel="KL")
 
 
 def test_bounds_are_drawn_above_the_errors_that_they_bound() -> None:

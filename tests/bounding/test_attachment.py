@@ -22,8 +22,12 @@ def test_the_prediction_is_the_run_of_the_linear_plant(
     A, made = tiny.plant.A.double(), steering.controller
     delta = [torch.zeros(one.plant.n).double()]
     for t in range(one.plant.blocks):
-        errors = 0.7 * made.shifts[t].double() - made.H[t].double().T @ delta[-1]
-        u = made.G[t].double() @ errors if execution == "feedback" else 0.7 * made.plan[t].double()
+        errors = 0.7 * made.shifts[t, :, 0].double() - made.H[t].double().T @ delta[-1]
+        u = (
+            made.G[t].double() @ errors
+            if execution == "feedback"
+            else 0.7 * made.plan[t, :, 0].double()
+        )
         delta.append(A[t] @ delta[-1] + u)
     torch.testing.assert_close(one.predicted, torch.stack(delta), rtol=1e-6, atol=1e-9)
     torch.testing.assert_close(

@@ -31,7 +31,7 @@ def channel(
     v = torch.nn.functional.normalize(v, dim=1)
     units = Units(torch.full((len(blocks),), 2.0), torch.full((len(blocks),), 0.5))
     law = AffineLaw(v[:-1, :, None], 0.3 * v[:-1, :, None])
-    watch = v[: len(blocks) + states]
+    watch = v[: len(blocks) + states, :, None]
     return Channel(law, reference, units, watch, units, tokens="last", rows=rows)
 
 
@@ -48,7 +48,7 @@ def seen(model: PreTrainedModel) -> Iterator[dict[int, Tensor]]:
 
 
 def features(states: dict[int, Tensor], law: Channel) -> Tensor:
-    return torch.stack([states[t] @ law.watch[t] for t in range(len(law.watch))], dim=1)
+    return torch.stack([states[t] @ law.watch[t, :, 0] for t in range(len(law.watch))], dim=1)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -156,5 +156,7 @@ def test_a_long_prompt_that_is_recorded_in_parts_shows_the_same(
 def test_directions_of_another_model_are_refused(tiny_model: Models) -> None:
     model = tiny_model("llama")
     law = channel(model, Relative(1.0))
-    with pytest.raises(ShapeError, match=r"watch has shape \(2, 32\); expected \(3, 32\), or \(4,"):
+    with pytest.raises(
+        ShapeError, match=r"watch has shape \(2, 32, 1\); expected \(3, 32, 1\), or 4"
+    ):
         Channel(law.law, law.reference, law.units, law.watch[:2], law.scale)

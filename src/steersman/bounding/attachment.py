@@ -49,6 +49,7 @@ class Attachment:
     def __post_init__(self) -> None:
         """Check that all of it goes together."""
         made = self.steering.provenance
+        _ = self.steering.direction  # a bound is of one feature
         if (self.plant.blocks, self.plant.n) != (made.blocks, made.n):
             raise MismatchError(
                 f"the plant has {self.plant.blocks} blocks of width {self.plant.n}; the steering "
@@ -85,7 +86,7 @@ class Attachment:
         """How far the law wants what it observes to be from its nominal value."""
         if self.planned:
             return torch.full((self.law.blocks, 1), self.target, dtype=torch.float64)
-        return self.target * self.steering.controller.shifts.double()
+        return self.target * self.steering.controller.shifts[..., 0].double()
 
     @cached_property
     def predicted(self) -> Float[Tensor, "states n"]:

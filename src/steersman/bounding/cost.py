@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from steersman.bounding.attachment import Attachment
 from steersman.bounding.runs import paired_runs
-from steersman.control import FeatureDesign, Plant
+from steersman.control import Effort, FeatureDesign, Plant
 from steersman.errors import InputError
 from steersman.methods import Controller, FeatureLQR
 from steersman.plant import Example
@@ -69,8 +69,8 @@ def without_prefilter(steering: Steering, plant: Plant) -> Steering:
     controller = Controller(
         H=law.H.float(),
         G=law.G.float(),
-        plan=design.schedule(asked).u.float(),
-        shifts=design.shifts(asked).float(),
+        plan=design.schedule(asked).u.unsqueeze(-1).float(),
+        shifts=design.shifts(asked).unsqueeze(-1).float(),
     )
     return replace(steering, controller=controller)
 
@@ -120,10 +120,18 @@ def _cost(
     """What the errors and the inputs of one run cost."""
     features = torch.einsum("snk,sn->sk", design.cost.V, delta[0])
     errors = design.cost.weights * (asked - features).square()
-    inputs = attachment.inputs(delta)[0].square().sum(dim=1)
-    r = torch.as_tensor(design.effort.r).to(inputs)
-    # A block that must not be touched has an infinite weight and no input.
-    return float(errors.sum()), float((r * inputs).where(inputs > 0, 0.0).sum())
+    inputs = attachment.inputs(delta)[0]
+    effort = sum(_effort(design.effort, block, u) for block, u in enumerate(inputs))
+    return float(errors.sum()), float(effort)
+
+
+def _effort(effort: Effort, block: int, u: Float[Tensor, " n"]) -> float:
+    """`w' R w` of the actuators' inputs `w` that add `u`."""
+    w = u
+    if effort.B is not None:
+        B = effort.B[block].to(u)
+        w = torch.linalg.lstsq(B, u.unsqueeze(1), driver="gelsd").solution.squeeze(1)
+    return float(effort.weigh(block, w).square().sum())
 
 
 def _design(steering: Steering, plant: Plant) -> tuple[FeatureDesign, Float[Tensor, "states 1"]]:
@@ -132,5 +140,5 @@ def _design(steering: Steering, plant: Plant) -> tuple[FeatureDesign, Float[Tens
         raise InputError(
             f"{steering.method.name} states no cost of the feature; use a steering of feature-lqr."
         )
-    direction = steering.direction
-    return steering.method.design(direction, plant), direction.norm.double().unsqueeze(-1)
+    demands = steering.direction.norm.double().unsqueeze(-1)
+    return steering.method.design(steering.features, plant), demands

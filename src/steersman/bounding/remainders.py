@@ -6,7 +6,7 @@ from functools import cached_property
 from itertools import islice
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from steersman.bounding.attachment import Attachment
@@ -58,8 +58,8 @@ class Reach:
         return torch.where(known, found, 0.0)
 
     @cached_property
-    def counted(self) -> Tensor:
-        """The states at which the prediction can err by more than rounding, `(states,)`."""
+    def counted(self) -> Bool[Tensor, " states"]:
+        """The states at which the prediction can err by more than rounding."""
         return self.scale > _NOTHING * self.scale.max()
 
 

@@ -36,7 +36,7 @@ def _cells(config: dict[str, Any], one: dict[str, Any], aim: str, seed: int) -> 
     model, tokenizer = load()
     asked = behaviour(one["behaviour"])
     steering = fit_behaviour(model, tokenizer, asked, seed=FIT + seed)
-    items = asked.items(CALIBRATE + seed, config["prompts"])
+    items = asked.items(CALIBRATE + seed, config["prompts"][aim])
 
     def judge(prompts: Sequence[Any], texts: Sequence[str]) -> list[float]:
         both = zip(items, texts, strict=True)
@@ -50,7 +50,7 @@ def _cells(config: dict[str, Any], one: dict[str, Any], aim: str, seed: int) -> 
         budget=sm.KL(config["kl"]) if aim == "kl" else None,
         target=sm.Score(judge, **one["score"]) if aim == "score" else None,
         new_tokens=asked.new_tokens,
-        batch_size=config["prompts"],
+        batch_size=128,
         seed=CALIBRATE + seed,
         progress=False,
     )
@@ -78,6 +78,7 @@ def _checked(
         "asked": str(found.aim),
         "seed": seed,
         "strength": found.strength,
+        "interval": found.interval,
         "calibrated": {"mean": found.value, "se": found.se},
         "check": asdict(check),
         "met": found.met,

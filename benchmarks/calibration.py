@@ -108,7 +108,7 @@ def summary(config: dict[str, Any], cells: Sequence[Cell]) -> list[Cell]:
                 "aim": name[1],
                 "asked": mine[0]["asked"],
                 **{
-                    key: asdict(mean_score([cell[key] for cell in mine]))
+                    key: asdict(mean_score([float(cell[key]) for cell in mine]))
                     for key in ("strength", "score", "divergence", "grammaticality", "evaluations")
                 },
                 "calibrated": asdict(mean_score([cell["calibrated"]["mean"] for cell in mine])),

@@ -27,7 +27,8 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "calibrate", "demo", "doctor", "fit", "generate", "methods", "report"]
+    "command",
+    ["", "calibrate", "demo", "doctor", "fit", "generate", "linearity", "methods", "report"],
 )
 def test_help_loads_nothing_heavy(command: str) -> None:
     words = [*command.split(), "--help"]
@@ -52,10 +53,18 @@ def test_every_public_name_is_there(name: str) -> None:
         ("identify", "fitting"),
         ("attach", "steering"),
         ("calibrate", "calibration"),
+        ("linearity", "local_linearity"),
     ],
 )
 def test_the_verbs_are_functions_whatever_else_was_imported(name: str, home: str) -> None:
-    for module in ("cli.fit", "cli.calibrate", "plant.identify", "attaching", home):
+    for module in (
+        "cli.fit",
+        "cli.calibrate",
+        "cli.linearity",
+        "plant.identify",
+        "attaching",
+        home,
+    ):
         import_module(f"steersman.{module}")
     found = getattr(steersman, name)
     assert isinstance(found, FunctionType)

@@ -404,7 +404,7 @@ def test_an_interrupt_leaves_nothing_behind(
 def test_logits_that_overflow_name_the_strength(
     calibrate: Calibrate, steering: sm.Steering
 ) -> None:
-    plan = steering.plan / steering.plan.abs().max() * 3e38  # twice that is infinite
+    plan = steering.controller.plan / steering.plan.abs().max() * 3e38  # twice that is infinite
     huge = replace(steering, controller=replace(steering.controller, plan=plan))
     with pytest.raises(NumericalError, match=r"at strength 2: .*not finite"):
         calibrate(budget=sm.KL(1e6), which=huge)

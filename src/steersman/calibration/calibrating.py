@@ -8,7 +8,6 @@ from typing import Any
 from torch import nn
 from tqdm.auto import tqdm
 
-from steersman.attaching import RelinearizeName
 from steersman.calibration.aims import Aim, Budget, Score
 from steersman.calibration.bisection import require_range
 from steersman.calibration.notes import best_of, notes_on
@@ -20,6 +19,7 @@ from steersman.data.examples import as_example
 from steersman.engines import Tokens
 from steersman.errors import InputError
 from steersman.methods import ExecutionName, ReferenceName
+from steersman.request import RelinearizeName
 from steersman.sampling import encode_prompts
 from steersman.steering import Steering
 

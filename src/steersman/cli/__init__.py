@@ -16,6 +16,7 @@ from steersman.cli.doctor import doctor
 from steersman.cli.fit import fit
 from steersman.cli.generate import generate
 from steersman.cli.group import SteersmanGroup, options_of_all
+from steersman.cli.linearity import linearity
 from steersman.cli.methods import methods
 from steersman.cli.report import report
 
@@ -36,6 +37,7 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     calibrate: "steersman calibrate gpt2 calm --prompts prompts.txt --kl 0.05",
     generate: "steersman generate gpt2 'I think that' --steering calm --target 1.0 --compare",
     report: "steersman report gpt2 --steering calm --prompt 'I think that' --out report.html",
+    linearity: "steersman linearity gpt2 --out gpt2.html",
     methods: "steersman methods",
 }
 for _command, _example in _EXAMPLES.items():

@@ -1,16 +1,17 @@
 """Models by the names that the command line knows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steersman import windtunnel
 from steersman.cli.console import note
 from steersman.cli.writing import as_example
-from steersman.data import ContrastivePairs, Example
+from steersman.data import ContrastivePairs, Example, read_prompts
 from steersman.data.files import read_table
 from steersman.data.records import read_side
 from steersman.errors import InputError, UnknownNameError
 from steersman.loading import AUTO, DTYPES, load
+from steersman.local_linearity import TEXTS
 
 WINDTUNNEL = "windtunnel"
 
@@ -49,6 +50,28 @@ def open_pairs(name: str, *, count: int, seed: int, chat: bool) -> ContrastivePa
     if kind == WINDTUNNEL and colon:
         return windtunnel.behaviour(behaviour).pairs(seed, count)
     return ContrastivePairs.load(name, chat=chat)
+
+
+def open_domains(
+    path: str | None, model: str, *, count: int, seed: int
+) -> dict[str, Sequence[Example]]:
+    """Prompts by domain: those of a file, or else some that come with the package.
+
+    Args:
+        path: a file; None draws from the wind tunnel's world for its model, and takes short English
+            texts for any other.
+        model: the model's name.
+        count: how many of each domain, where no file is given.
+        seed: of the draw.
+
+    Raises:
+        InputError: the file cannot be used.
+    """
+    if path is not None:
+        return dict(read_prompts(path))
+    if model == WINDTUNNEL:
+        return dict(windtunnel.domains(seed, count))
+    return {name: texts[:count] for name, texts in TEXTS.items()}
 
 
 def open_prompts(name: str, *, count: int, seed: int, chat: bool) -> list[Example]:

@@ -13,6 +13,7 @@ from steersman.methods.base import (
     ReferenceName,
 )
 from steersman.methods.counterfactual import Counterfactual
+from steersman.methods.coupling import Coupling, coupling
 from steersman.methods.feature_lqr import FeatureLQR
 from steersman.methods.pid import SPID, ProportionalAddition
 
@@ -40,6 +41,7 @@ __all__ = [
     "ALQRPlus",
     "Controller",
     "Counterfactual",
+    "Coupling",
     "Evidence",
     "ExecutionName",
     "FeatureLQR",
@@ -47,5 +49,6 @@ __all__ = [
     "PlantKind",
     "ProportionalAddition",
     "ReferenceName",
+    "coupling",
     "method_named",
 ]

@@ -135,6 +135,8 @@ def test_a_divergence_budget_is_used_up_and_not_exceeded(
     assert found.value == pytest.approx(float(by_hand.mean()), rel=1e-3)
     assert found.se == pytest.approx(se_of(by_hand), rel=1e-3)
     assert found.divergence == Estimate(found.value, found.se)
+    assert found.interval is not None
+    assert found.interval[0] < found.strength < found.interval[1]
 
 
 def test_a_perplexity_budget_compares_each_prompt_with_itself(
@@ -218,7 +220,7 @@ def test_a_score_out_of_reach_is_not_called_reached(calibrate: Calibrate) -> Non
 
 def test_a_budget_that_is_not_used_up_says_so(calibrate: Calibrate) -> None:
     found = calibrate(budget=sm.KL(50.0), maximum=2.0)
-    assert (found.met, found.strength) == (True, 2.0)
+    assert (found.met, found.strength, found.interval) == (True, 2.0, None)
     assert "not used up" in found.notes[0]
 
 
@@ -300,7 +302,7 @@ def test_conversations_are_prompts_too(calibrate: Calibrate) -> None:
 
 def test_one_prompt_has_no_standard_error(calibrate: Calibrate) -> None:
     found = calibrate(PROMPTS[:1], budget=sm.KL(0.05))
-    assert math.isnan(found.se)
+    assert math.isnan(found.se) and found.interval is None
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["se"] is None
 
 

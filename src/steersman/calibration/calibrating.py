@@ -81,9 +81,10 @@ def calibrate(
         progress: say how long it will take, and show how far it is.
 
     Returns:
-        The strength with its value, its standard error, all strengths that were tried, and what the
-        strength costs in divergence, perplexity and effort. A score that cannot be reached is not
-        an error: `met` says so, and the strength is the best one found.
+        The strength and how well it is known, its value with its standard error, all strengths
+        that were tried, and what the strength costs in divergence, perplexity and effort. A score
+        that cannot be reached is not an error: `met` says so, and the strength is the best one
+        found.
 
     Raises:
         InputError: no prompts, prompts that cannot be used, budget and target both or neither,
@@ -123,6 +124,7 @@ def calibrate(
     return trials.result(
         strength,
         met=found.holds is not None,
+        crosses=found.holds is not None and found.fails is not None,
         notes=notes_on(aim, curve, found, tolerance=tolerance, idle=idle),
     )
 

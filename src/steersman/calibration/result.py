@@ -31,13 +31,15 @@ class Calibration:
     """A strength for `attach(model, target=strength)`, and what it was chosen by.
 
     Every point is measured on the same prompts with the same random numbers, and so is the value:
-    of a budget that is kept here, other prompts may take a little more, by about the standard
-    error.
+    what just keeps a budget or reaches a score here may just not do so on other prompts, by about
+    the standard error. More prompts make it smaller.
 
     Args:
         aim: what was asked for.
         met: whether the value at `strength` is what was asked for.
         strength: the strength; where the aim is not met, the best that was found.
+        interval: strengths that it cannot be told apart from, by one standard error of the value
+            either way; None where the aim is met everywhere or nowhere, or the error is not known.
         value: what was measured there.
         se: its standard error over prompts.
         curve: all strengths that were tried, from 0 on.
@@ -53,6 +55,7 @@ class Calibration:
     aim: Aim
     met: bool
     strength: float
+    interval: tuple[float, float] | None
     value: float
     se: float
     curve: tuple[Point, ...]
@@ -66,9 +69,10 @@ class Calibration:
 
     def __str__(self) -> str:
         """A few lines for a person."""
+        about = "" if self.interval is None else " ({:.3g} to {:.3g})".format(*self.interval)
         found = f"{self.aim.name} {Estimate(self.value, self.se)} {self.aim.unit}".strip()
         lines = [
-            f"strength {self.strength:.4g}: {found}; asked for {self.aim}, "
+            f"strength {self.strength:.4g}{about}: {found}; asked for {self.aim}, "
             + ("met" if self.met else "NOT MET"),
             f"side effects: KL {self.divergence} nats per token, perplexity {self.perplexity} "
             f"times unsteered, effort {self.effort} |u| / |x|",
@@ -92,6 +96,7 @@ class Calibration:
             [point.se for point in self.curve],
             level=self.aim.level,
             chosen=self.strength,
+            interval=self.interval,
             ylabel=", ".join(filter(None, (self.aim.name, self.aim.unit))),
         )
 

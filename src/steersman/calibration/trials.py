@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 from steersman.calibration.aims import Aim
 from steersman.calibration.effects import Estimate, divergence, perplexity_ratio, relative_effort
+from steersman.calibration.interval import interval
 from steersman.calibration.result import Calibration, Point
 from steersman.calibration.writing import Writer, Written
 from steersman.errors import NumericalError
@@ -58,15 +60,26 @@ class Trials:
         """The relative effort at a strength that was tried."""
         return relative_effort(self._written[strength], self._plain)
 
-    def result(self, strength: float, *, met: bool, notes: tuple[str, ...]) -> Calibration:
-        """The calibration that ends at a strength that was tried."""
-        seen = self._written[strength]
+    def result(
+        self, strength: float, *, met: bool, crosses: bool, notes: tuple[str, ...]
+    ) -> Calibration:
+        """The calibration that ends at a strength that was tried.
+
+        Args:
+            strength: which.
+            met: whether the aim is met there.
+            crosses: whether the curve crosses the level.
+            notes: what a person should know.
+        """
+        seen, found = self._written[strength], self._found[strength]
+        known = crosses and isfinite(found.se)
         return Calibration(
             aim=self._aim,
             met=met,
             strength=strength,
-            value=self._found[strength].value,
-            se=self._found[strength].se,
+            interval=interval(self._aim, self.curve, found.se) if known else None,
+            value=found.value,
+            se=found.se,
             curve=self.curve,
             divergence=divergence(seen),
             perplexity=perplexity_ratio(seen, self._plain),

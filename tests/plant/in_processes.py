@@ -40,21 +40,15 @@ def in_processes(
     count: int,
     job: Callable[..., Any],
     *args: Any,
-    timeout: float = 20.0,
     backend: str = "gloo",
 ) -> list[Outcome]:
-    """What `job(rank, *args)` comes to in each of `count` processes of one group.
-
-    `timeout` is the group's, in seconds.
-    """
+    """What `job(rank, *args)` comes to in each of `count` processes of one group."""
     context = _context()
     with tempfile.TemporaryDirectory() as folder:
         meeting = f"file://{folder}/meeting"
         ends = [context.Pipe(duplex=False) for _ in range(count)]
         started = [
-            context.Process(
-                target=_run, args=(give, rank, count, meeting, backend, timeout, job, args)
-            )
+            context.Process(target=_run, args=(give, rank, count, meeting, backend, job, args))
             for rank, (_, give) in enumerate(ends)
         ]
         try:
@@ -90,7 +84,6 @@ def _run(
     count: int,
     meeting: str,
     backend: str,
-    timeout: float,
     job: Callable[..., Any],
     args: tuple[Any, ...],
 ) -> None:
@@ -100,7 +93,7 @@ def _run(
         init_method=meeting,
         rank=rank,
         world_size=count,
-        timeout=timedelta(seconds=timeout),
+        timeout=timedelta(seconds=PATIENCE / 2),
     )
     started = time.monotonic()
     try:

@@ -5,6 +5,7 @@ import io
 import os
 import signal
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ PROMPTS = [
 ]
 TOKENIZER = tiny_tokenizer(pad=True)
 COLUMNS = torch.randn(WIDTH, 3, generator=torch.Generator().manual_seed(0))
+PATIENCE = 2.0
+"""Seconds that a process waits for one that is silent."""
 PAIRS = sm.ContrastivePairs(
     desired=["happy warm cat", "good red cat", "big warm cat"],
     undesired=["sad cold cat", "bad blue cat", "small cold cat"],
@@ -68,8 +71,8 @@ def identified_up_to_a_word(rank: int, word: str, file: Path) -> Any:
     return found(model_with_nan_at(word), checkpoint=file)
 
 
-def identified_up_to_an_end(rank: int, who: int, after: int, how: str, file: Path) -> Any:
-    """One process ends, or falls silent, once its second block has run so many times.
+def identified_up_to_a_death(rank: int, who: int, after: int, file: Path) -> Any:
+    """One process is killed once its second block has run so many times.
 
     The checkpoint is written after every block.
     """
@@ -79,14 +82,29 @@ def identified_up_to_an_end(rank: int, who: int, after: int, how: str, file: Pat
     def count(args: Any, kwargs: Any) -> None:
         runs[0] += 1
         if rank == who and runs[0] > after:
-            if how == "killed":
-                os.kill(os.getpid(), signal.SIGKILL)
-            time.sleep(3)
+            os.kill(os.getpid(), signal.SIGKILL)
 
     model = tiny_model("llama")
     with HookSet() as hooks:
         hooks.before(locate(model).modules[1], count)
         return found(model, checkpoint=file)
+
+
+def identified_beside_a_silent_one(rank: int, told: Path) -> Any:
+    """The second process stops in the middle, until the first has given it up."""
+    group = dist.new_group(backend="gloo", timeout=timedelta(seconds=PATIENCE))
+
+    def wait(args: Any, kwargs: Any) -> None:
+        while rank == 1 and not told.exists():
+            time.sleep(0.01)
+
+    model = tiny_model("llama")
+    try:
+        with HookSet() as hooks:
+            hooks.before(locate(model).modules[1], wait)
+            return found(model, group=group)
+    finally:
+        told.touch()
 
 
 def identified_alone(rank: int) -> Any:

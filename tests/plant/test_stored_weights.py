@@ -70,6 +70,7 @@ def test_a_steering_is_fitted_and_attached(method: str, model: Any, tiny_tokeniz
     assert near(logits[0], logits[1])
 
 
+@pytest.mark.slow
 def test_every_invariant_holds(model: Any, tiny_tokenizer: Any) -> None:
     assert [check.name for check in check_all(model, tiny_tokenizer) if not check.holds] == []
 

@@ -18,6 +18,8 @@ from steersman.plant import (
     CHUNK,
     Blocks,
     Positions,
+    Processes,
+    ProcessGroup,
     average,
     capture_states,
     capture_tokens,
@@ -43,32 +45,41 @@ def identify(
     chunk: int = CHUNK,
     checkpoint: str | Path | None = None,
     progress: bool = True,
+    group: ProcessGroup | None = None,
 ) -> LTVSystem:
     """The model's blocks as a linear time-varying plant, averaged over prompts.
 
         A_t = mean over prompts of  d f_t(x_t) / d x_t   at the last token, earlier tokens fixed
+
+    Called in every process of an initialised `torch.distributed` group, as `torchrun` and
+    `accelerate launch` start them, it shares the prompts out and returns the same plant in each.
 
     Args:
         model: the loaded model.
         tokenizer: its tokenizer.
         prompts: texts or chats.
         chunk: cotangents at a time; bounds the memory.
-        checkpoint: where to keep the running mean; an interrupted call given again goes on there.
-        progress: say beforehand how long it will take, and show how far it is.
+        checkpoint: where to keep the running mean; an interrupted call given again goes on there,
+            with any number of processes.
+        progress: say beforehand how long it will take, and show how far it is, in one process.
+        group: the processes that share the prompts; None is the default group, where one is
+            initialised. A process that shall work alone passes a group of itself.
 
     Returns:
         The plant; `plant.A` is `(blocks, n, n)`, float32.
 
     Raises:
         InputError: no prompts, or one longer than the model's context.
-        MismatchError: the checkpoint is of another model or other prompts.
+        MismatchError: the checkpoint is of another model or other prompts, or the processes were
+            not given the same ones.
+        ProcessError: another process failed, died, or was silent for the group's timeout.
         NumericalError: a Jacobian is not finite.
 
     Source:
         A-LQR (arXiv 2604.19018), section 4; the frozen prefix is ours.
     """
-    if progress:
-        cost = estimate(model, tokenizer, prompts, chunk=chunk)
+    if progress and Processes.of(model, group).first:
+        cost = estimate(model, tokenizer, prompts, chunk=chunk, group=group)
         sys.stderr.write(f"identifying the plant: {cost}\n")
     found = identify_blocks(
         model,
@@ -77,6 +88,7 @@ def identify(
         chunk=chunk,
         checkpoint=None if checkpoint is None else Path(checkpoint),
         progress=progress,
+        group=group,
     )
     return LTVSystem(found.A)
 
@@ -96,8 +108,12 @@ def fit(
     chunk: int = CHUNK,
     checkpoint: str | Path | None = None,
     progress: bool = True,
+    group: ProcessGroup | None = None,
 ) -> Steering:
     """Fit a steering from contrastive pairs, of one feature or of several to steer together.
+
+    Called in every process of an initialised `torch.distributed` group, it shares out the prompts
+    that the plant is averaged over. The states are read by every process.
 
     Args:
         model: the loaded model; it is not changed.
@@ -116,6 +132,8 @@ def fit(
         chunk: cotangents at a time while the plant is identified.
         checkpoint: where to keep the identification's running mean.
         progress: say what is going on.
+        group: the processes that share the plant's prompts; None is the default group, where one
+            is initialised. A process that shall work alone passes a group of itself.
 
     Returns:
         The steering.
@@ -124,9 +142,12 @@ def fit(
         InputError: pairs that cannot be used, weights that are not above zero, prompts too long,
             several features for a method that steers one, or features that cannot be told apart.
         UnknownNameError: no such method or position rule.
+        MismatchError: the processes were not given the same model and prompts.
+        ProcessError: another process failed, died, or was silent for the group's timeout.
         NumericalError: states, Jacobians or gains that are not finite, or demands on the features
             that cannot be met together.
     """
+    progress = progress and Processes.of(model, group).first
     chosen = _method(method, q, r, qf)
     named = _named(pairs, chosen)
     rule = positions_named(positions) if isinstance(positions, str) else positions
@@ -143,10 +164,16 @@ def fit(
     prompts = _plant_prompts(chosen, named, jacobian_prompts)
     system: Plant | None = jacobian_prompts if isinstance(jacobian_prompts, LTVSystem) else None
     if prompts and chosen.plant == "products":
-        system = average(model, tokenizer, prompts, progress=progress)
+        system = average(model, tokenizer, prompts, progress=progress, group=group)
     elif prompts:
         system = identify(
-            model, tokenizer, prompts, chunk=chunk, checkpoint=checkpoint, progress=progress
+            model,
+            tokenizer,
+            prompts,
+            chunk=chunk,
+            checkpoint=checkpoint,
+            progress=progress,
+            group=group,
         )
     aligned = None
     if chosen.aligned:

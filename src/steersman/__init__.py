@@ -20,7 +20,7 @@ from steersman.errors import SteersmanError
 
 if TYPE_CHECKING:
     from steersman.control import LTVSystem
-    from steersman.data import ContrastivePairs
+    from steersman.data import AlignedPairs, ContrastivePairs
     from steersman.engines import Run, Trace
     from steersman.fitting import fit, identify
     from steersman.loading import load
@@ -44,6 +44,7 @@ __all__ = [
     "SPID",
     "ALQRPlus",
     "ActivationAddition",
+    "AlignedPairs",
     "ContrastivePairs",
     "Counterfactual",
     "FeatureLQR",
@@ -62,7 +63,7 @@ __all__ = [
 # torch and transformers take seconds to import, so a name is fetched when it is first asked for.
 _HOMES = {
     "control": ("LTVSystem",),
-    "data": ("ContrastivePairs",),
+    "data": ("AlignedPairs", "ContrastivePairs"),
     "engines": ("Run", "Trace"),
     "fitting": ("fit", "identify"),
     "loading": ("load",),

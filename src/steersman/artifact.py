@@ -3,17 +3,19 @@
 Stored are the direction (`contrast`, `vectors` `(blocks + 1, n)`; `norm`, `origin`, `separation`,
 `separation_se` `(blocks + 1,)`) and the controller (`G` `(blocks, n, k)`, `plan` `(blocks, n)`,
 `shifts` `(blocks, k)`).
-`H` is stored only where it is neither the direction itself nor zero.
+`H` is stored only where it is neither the direction itself nor zero, `natural` `(blocks + 1, n, k)`
+only where the method keeps it.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steersman.directions import Direction
+from steersman.diagnostics import Diagnostic
+from steersman.directions import Direction, Natural
 from steersman.errors import ArtifactError
 from steersman.methods import Controller, Method, method_named
 from steersman.provenance import Provenance
@@ -30,12 +32,16 @@ class Parts(NamedTuple):
         controller: the law's tensors and the plan.
         method: the method and its hyper-parameters.
         provenance: where all of it comes from.
+        natural: how states differ naturally, where the method has to know.
+        diagnostics: what the method found out while it was fitted.
     """
 
     direction: Direction
     controller: Controller
     method: Method
     provenance: Provenance
+    natural: Natural | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ def artifact_of(parts: Parts) -> Artifact:
         UnknownNameError: the method is not in `steersman.methods.METHODS`, so that nobody could
             load what it made.
     """
-    direction, controller, method, provenance = parts
+    direction, controller, method, provenance = parts[:4]
     method_named(method.name)
     observes = _observes(direction, controller)
     tensors = {
@@ -62,12 +68,14 @@ def artifact_of(parts: Parts) -> Artifact:
         "plan": controller.plan,
         "shifts": controller.shifts,
         **({"H": controller.H} if observes == _STORED else {}),
+        **({} if parts.natural is None else {"natural": parts.natural.factors}),
     }
     manifest = {
         "method": method.name,
         "hyperparameters": dict(vars(method)),
         "observes": observes,
         "provenance": provenance.to_json(),
+        "diagnostics": [asdict(one) for one in parts.diagnostics],
     }
     return Artifact(tensors, manifest, card_of(manifest, tensors))
 
@@ -99,7 +107,17 @@ def parts_of(artifact: Artifact) -> Parts:
         plan=_tensor(tensors, "plan", (blocks, n)),
         shifts=_tensor(tensors, "shifts", (blocks, G.shape[-1])),
     )
-    return Parts(direction, controller, kind(**settings), provenance)
+    natural = None
+    if "natural" in tensors:
+        natural = Natural(_tensor(tensors, "natural", (blocks + 1, n, None)))
+    found = _diagnostics(manifest.get("diagnostics", []))
+    return Parts(direction, controller, kind(**settings), provenance, natural, found)
+
+
+def _diagnostics(data: object) -> tuple[Diagnostic, ...]:
+    if not isinstance(data, list):
+        raise ArtifactError("'diagnostics' of steering.json is no list. Save the steering again.")
+    return tuple(Diagnostic(**read_fields(Diagnostic, one, "a diagnostic")) for one in data)
 
 
 def _observes(direction: Direction, controller: Controller) -> str:

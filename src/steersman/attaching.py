@@ -28,10 +28,11 @@ class Request:
     """How strongly a steering is to act, against what, how, and where.
 
         s_t = H_t' xbar_t + target shift_t    relative to what the token shows unsteered
-        s_t = origin_t + target |c_t|         absolute
-        s_t = lambda |c_t|                    as the paper has it, absolute too
+        s_t = origin_t + target v_t'c_t       absolute
+        s_t = lambda v_t'c_t                  as the paper has it, absolute too
 
-    `|c_t|` and `origin_t` are the natural units, `shift_t` is the controller's.
+    `v_t'c_t` (`|c_t|` along the contrast) and `origin_t` are the natural units, `shift_t` is the
+    controller's.
 
     Args:
         strength: target in natural units, or the paper's lambda where `paper`; one number, or one
@@ -166,7 +167,7 @@ def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = No
 
 
 def units_of(direction: Direction) -> Units:
-    """Natural units of the feature at the input of each block: `|c_t|` and `origin_t`."""
+    """Natural units of the feature at the input of each block: `v_t'c_t` and `origin_t`."""
     return Units(direction.norm[:-1], direction.origin[:-1])
 
 

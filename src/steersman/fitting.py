@@ -10,29 +10,25 @@ from typing import Any
 from torch import nn
 
 from steersman.control import LTVSystem, Plant
-from steersman.data import ContrastivePairs, Example
-from steersman.directions import Direction, contrast, worth_steering
+from steersman.data import AlignedPairs, ContrastivePairs, Example
+from steersman.directions import Direction, Observer, contrast, observer_named, worth_steering
 from steersman.errors import InputError
-from steersman.methods import METHODS, AlignedStates, Evidence, Method, method_named
+from steersman.methods import METHODS, Evidence, Method, method_named
 from steersman.plant import (
     CHUNK,
     Blocks,
     Positions,
     average,
-    capture_states,
-    capture_tokens,
     estimate,
     locate,
-    positions_named,
-    tokenize,
     unwrap,
 )
 from steersman.plant import identify as identify_blocks
 from steersman.provenance import Provenance, tokenizer_hash, vocabulary_size
+from steersman.reading import Examples, Sides, decision_tokens, read_aligned, read_states
 from steersman.steering import Steering
 
 DEFAULT_JACOBIAN_PROMPTS = 32
-MOST_DECISION_TOKENS = 8
 
 
 def identify(
@@ -84,26 +80,30 @@ def identify(
 def fit(
     model: nn.Module,
     tokenizer: Any,
-    pairs: ContrastivePairs,
+    pairs: ContrastivePairs | AlignedPairs,
     *,
     method: str | Method = "a-lqr",
+    observer: str | Observer = "mean",
     jacobian_prompts: Sequence[Example] | LTVSystem | None = None,
     q: float | None = None,
     r: float | None = None,
     qf: float | None = None,
-    positions: str | Positions = "last",
+    positions: str | Positions | None = None,
     batch_size: int = 16,
     chunk: int = CHUNK,
     checkpoint: str | Path | None = None,
     progress: bool = True,
 ) -> Steering:
-    """Fit a steering from contrastive pairs.
+    """Fit a steering from contrastive or aligned pairs.
 
     Args:
         model: the loaded model; it is not changed.
         tokenizer: its tokenizer.
         pairs: examples of what is desired and what is not.
         method: a name from `steersman.methods.METHODS`, or a method with its own settings.
+        observer: along what the feature is observed: "mean", the contrast itself; "whitened", the
+            contrast where states vary little otherwise; "probe", a logistic regression;
+            "whitened:SHRINKAGE" or "probe:RIDGE"; or a rule of your own.
         jacobian_prompts: what the plant is averaged over, or a plant identified before; None takes
             the first desired examples.
         q: weight of the error at each block input, for the LQR methods; None leaves it to the
@@ -111,7 +111,8 @@ def fit(
         r: weight of the input.
         qf: weight of the error after the last block.
         positions: which tokens the direction is read at: "last", "all", "response",
-            "first-response", "marker:TEXT" or "regex:PATTERN".
+            "first-response", "marker:TEXT" or "regex:PATTERN". None is the last one, or the
+            continuation of aligned pairs.
         batch_size: prompts at a time while states are read.
         chunk: cotangents at a time while the plant is identified.
         checkpoint: where to keep the identification's running mean.
@@ -122,16 +123,21 @@ def fit(
 
     Raises:
         InputError: pairs that cannot be used, weights that are not above zero, prompts too long.
-        UnknownNameError: no such method or position rule.
+        UnknownNameError: no such method, observer or position rule.
         NumericalError: states, Jacobians or gains that are not finite.
     """
     chosen = _method(method, q, r, qf)
-    rule = positions_named(positions) if isinstance(positions, str) else positions
+    rule = observer_named(observer) if isinstance(observer, str) else observer
+    examples = Examples.of(pairs, positions)
     blocks = locate(model)
-    direction = read_direction(
-        model, tokenizer, pairs, positions=rule, batch_size=batch_size, progress=progress
-    )
-    prompts = _plant_prompts(chosen, pairs, jacobian_prompts)
+    aligned = None
+    if chosen.aligned:
+        aligned = read_aligned(model, tokenizer, examples, batch_size=batch_size, progress=progress)
+        sides = aligned.by_pair()
+    else:
+        sides = read_states(model, tokenizer, examples, batch_size=batch_size, progress=progress)
+    direction = _direction(sides, rule)
+    prompts = _plant_prompts(chosen, examples.pairs, jacobian_prompts)
     system: Plant | None = jacobian_prompts if isinstance(jacobian_prompts, LTVSystem) else None
     if prompts and chosen.plant == "products":
         system = average(model, tokenizer, prompts, progress=progress)
@@ -139,27 +145,30 @@ def fit(
         system = identify(
             model, tokenizer, prompts, chunk=chunk, checkpoint=checkpoint, progress=progress
         )
-    aligned = None
-    if chosen.aligned:
-        aligned = read_aligned(
-            model, tokenizer, pairs, positions=rule, batch_size=batch_size, progress=progress
-        )
-    evidence = Evidence(direction, system, aligned)
-    settled = chosen.settled(evidence)
-    made = _provenance(model, tokenizer, blocks, pairs, rule, len(prompts))
-    return Steering(direction, settled.solve(evidence), settled, made)
+    evidence = Evidence(direction, system, aligned, chosen.natural(*sides))
+    settled, diagnostics = chosen.settled(evidence)
+    made = _provenance(model, tokenizer, blocks, examples, pairs.fingerprint(), rule, len(prompts))
+    return Steering(
+        direction,
+        settled.solve(evidence),
+        settled,
+        made,
+        natural=evidence.natural,
+        diagnostics=diagnostics,
+    )
 
 
 def read_direction(
     model: nn.Module,
     tokenizer: Any,
-    pairs: ContrastivePairs,
+    pairs: ContrastivePairs | AlignedPairs,
     *,
-    positions: Positions,
+    positions: str | Positions | None = None,
+    observer: str | Observer = "mean",
     batch_size: int = 16,
     progress: bool = True,
 ) -> Direction:
-    """The mean difference of states of desired and undesired examples, with its separation.
+    """The contrast of desired and undesired examples, the feature that shows it, its separation.
 
     Warns where the direction does not separate the examples well enough to steer by.
 
@@ -167,86 +176,28 @@ def read_direction(
         model: the loaded model.
         tokenizer: its tokenizer.
         pairs: the examples.
-        positions: which tokens are read; several of one example are averaged.
+        positions: which tokens are read, as in `fit`; several of one example are averaged.
+        observer: along what the feature is observed, as in `fit`.
         batch_size: examples at a time.
         progress: show how far it is.
 
     Raises:
-        InputError: an example longer than the context, or identical sides.
+        InputError: an example longer than the context, identical sides, or too few examples for the
+            observer.
+        UnknownNameError: no such observer or position rule.
         NumericalError: states that are not finite.
     """
-    desired, undesired = (
-        capture_states(model, tokenizer, side, positions, batch_size=batch_size, progress=progress)
-        for side in (pairs.desired, pairs.undesired)
-    )
-    direction = contrast(desired, undesired)
+    rule = observer_named(observer) if isinstance(observer, str) else observer
+    examples = Examples.of(pairs, positions)
+    sides = read_states(model, tokenizer, examples, batch_size=batch_size, progress=progress)
+    return _direction(sides, rule)
+
+
+def _direction(sides: Sides, observer: Observer) -> Direction:
+    direction = contrast(*sides, observer=observer)
     for doubt in worth_steering(direction):
-        warnings.warn(doubt, stacklevel=2)
+        warnings.warn(doubt, stacklevel=3)
     return direction
-
-
-def read_aligned(
-    model: nn.Module,
-    tokenizer: Any,
-    pairs: ContrastivePairs,
-    *,
-    positions: Positions,
-    batch_size: int = 16,
-    progress: bool = True,
-) -> AlignedStates:
-    """States of the same tokens behind the two contexts of every pair.
-
-    Args:
-        model: the loaded model.
-        tokenizer: its tokenizer.
-        pairs: each of whose sides end in the same tokens, behind different contexts.
-        positions: which tokens are read.
-        batch_size: examples at a time.
-        progress: show how far it is.
-
-    Raises:
-        InputError: the examples are not paired, or a pair is not read at the same tokens.
-        NumericalError: states that are not finite.
-    """
-    if not pairs.paired:
-        raise InputError("aligned states need pairs: give desired[i] and undesired[i] together.")
-    read = []
-    for side in (pairs.desired, pairs.undesired):
-        tokens = tokenize(tokenizer, side)
-        read.append([tuple(one.ids[place] for place in positions.select(one)) for one in tokens])
-    for index, (first, second) in enumerate(zip(*read, strict=True)):
-        if first != second:
-            raise InputError(
-                f"pair {index} is not aligned: its sides are read at the tokens "
-                f"{tokenizer.decode(first)!r} and {tokenizer.decode(second)!r}. Both have to end "
-                "in the same tokens, behind a desired and an undesired context."
-            )
-    desired, undesired = (
-        capture_tokens(model, tokenizer, side, positions, batch_size=batch_size, progress=progress)
-        for side in (pairs.desired, pairs.undesired)
-    )
-    return AlignedStates(desired.states, undesired.states, desired.example)
-
-
-def decision_tokens(
-    tokenizer: Any, pairs: ContrastivePairs, positions: Positions
-) -> tuple[int, ...]:
-    """The token ids at which the examples are read; empty where there are more than a few.
-
-    Examples that all end at the same kind of token, such as the start of an answer, say where the
-    behaviour is decided; a steering may then act there and leave every other token alone.
-
-    Args:
-        tokenizer: the tokenizer.
-        pairs: the examples.
-        positions: which tokens are read.
-    """
-    found: set[int] = set()
-    for tokens in tokenize(tokenizer, [*pairs.desired, *pairs.undesired]):
-        found |= {int(tokens.ids[place]) for place in positions.select(tokens)}
-        if len(found) > MOST_DECISION_TOKENS:
-            return ()
-    return tuple(sorted(found))
 
 
 def _plant_prompts(
@@ -262,8 +213,9 @@ def _provenance(
     model: nn.Module,
     tokenizer: Any,
     blocks: Blocks,
-    pairs: ContrastivePairs,
-    rule: Positions,
+    examples: Examples,
+    pairs_hash: str,
+    observer: Observer,
     jacobian_prompts: int,
 ) -> Provenance:
     config = getattr(unwrap(model), "config", None)
@@ -275,11 +227,12 @@ def _provenance(
         n=blocks.n,
         vocab_size=vocabulary_size(config),
         tokenizer_hash=tokenizer_hash(tokenizer),
-        pairs_hash=pairs.fingerprint(),
-        pairs=(len(pairs.desired), len(pairs.undesired)),
-        positions=str(rule),
+        pairs_hash=pairs_hash,
+        pairs=(len(examples.pairs.desired), len(examples.pairs.undesired)),
+        positions=str(examples.positions),
+        observer=str(observer),
         jacobian_prompts=jacobian_prompts,
-        decision_tokens=decision_tokens(tokenizer, pairs, rule),
+        decision_tokens=decision_tokens(tokenizer, examples),
     )
 
 

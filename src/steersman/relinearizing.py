@@ -40,7 +40,7 @@ def at_prompt(model: nn.Module, parts: Parts, planned: bool) -> AtPrompt:
 
     def solve(ids: Tensor, owner: object) -> Controller:
         run = linearize(model, ids[None], chunk=COLUMNS, asleep=owner)
-        return method.solve(Evidence(parts.direction, Averaged((run,))))
+        return method.solve(Evidence(parts.direction, Averaged((run,)), natural=parts.natural))
 
     def make(prompts: tuple[Tensor, ...], owner: object) -> tuple[Law[Any], Units]:
         solved: dict[tuple[int, ...], Controller] = {}

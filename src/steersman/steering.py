@@ -19,7 +19,8 @@ from steersman.attaching import (
     units_of,
 )
 from steersman.control import Units
-from steersman.directions import Direction
+from steersman.diagnostics import Diagnostic
+from steersman.directions import Direction, Natural
 from steersman.engines import Channel, Run, Tokens
 from steersman.methods import Controller, ExecutionName, Method, ReferenceName
 from steersman.plant import locate
@@ -37,16 +38,20 @@ class Steering:
         controller: the law's tensors and the plan.
         method: the method and its hyper-parameters.
         provenance: where all of it comes from.
+        natural: how states differ naturally, where the method has to know.
+        diagnostics: tables of what the method found out while it was fitted.
     """
 
     direction: Direction
     controller: Controller
     method: Method
     provenance: Provenance
+    natural: Natural | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
 
     @property
     def directions(self) -> Float[Tensor, "blocks n"]:
-        """`v_t`: the unit direction at the input of each block."""
+        """`v_t`: along what the feature is observed at the input of each block, of length one."""
         return self.direction.vectors[:-1]
 
     @property
@@ -56,7 +61,7 @@ class Steering:
 
     @property
     def gains(self) -> Float[Tensor, "blocks n"]:
-        """`g_t = K_t v_t`: what a unit of error adds at the output of each block."""
+        """`g_t`: what a unit of error adds at the output of each block; `K_t v_t` for A-LQR."""
         return self.controller.G[..., 0]
 
     @property
@@ -92,7 +97,8 @@ class Steering:
                 reference 0 leaves the feature alone and 1 moves it by the whole contrast, from
                 where undesired examples sit to where desired ones do. With an absolute one 0 is
                 where undesired examples sit and 1 where desired ones do. Default 1.
-            lambda_: strength as the paper has it, `s_t = lambda_ |c_t|`; an absolute reference.
+            lambda_: strength as the paper has it, `s_t = lambda_ |c_t|` along the contrast; an
+                absolute reference.
             tokens: "matching" steers the tokens at which the examples were read, "last" from the
                 prompt's last token on, "all" every token. By default "matching" with a relative
                 reference, where the examples were read at few kinds of token; else what the
@@ -179,7 +185,7 @@ class Steering:
         return artifact_of(self._parts())
 
     def summary(self) -> str:
-        """A few lines for a person: method, model, separation by block."""
+        """A few lines for a person: method, model, separation, what the method found out."""
         # Before block 0 a state holds nothing but its own token.
         best = 1 + int(self.direction.separation[1:].argmax())
         made = self.provenance
@@ -188,10 +194,18 @@ class Steering:
             f"n = {made.n}); separation d' = {float(self.direction.separation[best]):.2f} "
             f"+- {float(self.direction.separation_se[best]):.2f} at state {best}, read at "
             f"{made.positions}; {made.pairs[0]} desired and {made.pairs[1]} undesired examples"
+            + "".join(f"; {found.headline}" for found in self.diagnostics)
         )
 
     def _parts(self) -> Parts:
-        return Parts(self.direction, self.controller, self.method, self.provenance)
+        return Parts(
+            self.direction,
+            self.controller,
+            self.method,
+            self.provenance,
+            self.natural,
+            self.diagnostics,
+        )
 
 
 def attach(

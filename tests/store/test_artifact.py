@@ -1,6 +1,6 @@
 """Steerings as artifacts and back."""
 
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,11 @@ from steersman.store import Artifact
 
 
 def _assert_same(first: Any, second: Any) -> None:
-    """Equal dataclasses, tensors bit for bit."""
+    """Equal dataclasses, tensors bit for bit; anything else is compared as it is."""
     assert type(first) is type(second)
+    if not is_dataclass(first):
+        assert first == second
+        return
     for field in fields(first):
         one, other = getattr(first, field.name), getattr(second, field.name)
         same = torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other

@@ -13,8 +13,9 @@ Pairs = Annotated[
     str,
     typer.Argument(
         metavar="PAIRS",
-        help="A csv, json, jsonl or parquet file, or [bold]windtunnel:toxicity[/bold] and "
-        "other behaviours of the wind tunnel.",
+        help="A csv, json, jsonl or parquet file with a desired and an undesired side, and perhaps "
+        "a continuation behind both; or [bold]windtunnel:toxicity[/bold] and other behaviours of "
+        "the wind tunnel.",
         show_default=False,
     ),
 ]
@@ -27,10 +28,18 @@ FinalWeight = Annotated[
     float | None, typer.Option(help="Weight of the error after the last block.")
 ]
 PositionsName = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="Where the direction is read: last, all, response, first-response, marker:TEXT "
-        "or regex:PATTERN."
+        "or regex:PATTERN; by default the last token, or the continuation of aligned pairs.",
+        show_default=False,
+    ),
+]
+ObserverName = Annotated[
+    str,
+    typer.Option(
+        help="Along what the feature is observed: mean, whitened, probe, whitened:SHRINKAGE or "
+        "probe:RIDGE."
     ),
 ]
 JacobianPrompts = Annotated[
@@ -58,7 +67,8 @@ def fit(
     q: StateWeight = None,
     r: InputWeight = None,
     qf: FinalWeight = None,
-    positions: PositionsName = "last",
+    positions: PositionsName = None,
+    observer: ObserverName = "mean",
     jacobian_prompts: JacobianPrompts = 32,
     checkpoint: Checkpoint = None,
     batch_size: BatchSize = 16,
@@ -70,11 +80,12 @@ def fit(
     seed: DrawSeed = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Fit a steering from contrastive pairs and save it."""
+    """Fit a steering from contrastive or aligned pairs and save it."""
     from steersman import fitting
     from steersman.cli.models import open_model, open_pairs
+    from steersman.reading import Examples
 
-    _refuse_early(method, positions, folder)
+    _refuse_early(method, positions, observer, folder)
     examples = open_pairs(pairs, count=count, seed=seed, chat=chat)
     note(str(examples))
     loaded, tokenizer = open_model(model, dtype, device_map)
@@ -83,7 +94,8 @@ def fit(
         tokenizer,
         examples,
         method=method,
-        jacobian_prompts=list(examples.desired[:jacobian_prompts]),
+        observer=observer,
+        jacobian_prompts=list(Examples.of(examples).pairs.desired[:jacobian_prompts]),
         q=q,
         r=r,
         qf=qf,
@@ -98,18 +110,21 @@ def fit(
     out.print(Text(f"saved in {saved}"))
 
 
-def _refuse_early(method: str, positions: str, folder: Path) -> None:
+def _refuse_early(method: str, positions: str | None, observer: str, folder: Path) -> None:
     """Refuse whatever can be refused before the model is loaded.
 
     Raises:
-        UnknownNameError: no such method or position rule.
+        UnknownNameError: no such method, observer or position rule.
         ArtifactError: the folder holds files that are not a steering's.
     """
+    from steersman.directions import observer_named
     from steersman.methods import method_named
     from steersman.plant import positions_named
     from steersman.store.folder import require_ours
 
     method_named(method)
-    positions_named(positions)
+    observer_named(observer)
+    if positions is not None:
+        positions_named(positions)
     if folder.is_dir():
         require_ours((entry.name for entry in folder.iterdir()), str(folder))

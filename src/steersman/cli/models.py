@@ -4,7 +4,7 @@ from typing import Any
 
 from steersman import windtunnel
 from steersman.cli.console import note
-from steersman.data import ContrastivePairs
+from steersman.data import AlignedPairs, ContrastivePairs, load_examples
 from steersman.errors import InputError, UnknownNameError
 from steersman.loading import AUTO, DTYPES, load
 
@@ -28,8 +28,8 @@ def open_model(name: str, dtype: str = AUTO, device_map: str | None = None) -> t
     return windtunnel.load(dtype=DTYPES.get(dtype, DTYPES["float32"]))
 
 
-def open_pairs(name: str, *, count: int, seed: int, chat: bool) -> ContrastivePairs:
-    """Contrastive pairs from a file, or of the wind tunnel's world.
+def open_pairs(name: str, *, count: int, seed: int, chat: bool) -> ContrastivePairs | AlignedPairs:
+    """Contrastive or aligned pairs from a file, or pairs of the wind tunnel's world.
 
     Args:
         name: a path, or `windtunnel:` and a behaviour.
@@ -44,4 +44,4 @@ def open_pairs(name: str, *, count: int, seed: int, chat: bool) -> ContrastivePa
     kind, colon, behaviour = name.partition(":")
     if kind == WINDTUNNEL and colon:
         return windtunnel.behaviour(behaviour).pairs(seed, count)
-    return ContrastivePairs.load(name, chat=chat)
+    return load_examples(name, chat=chat)

@@ -1,8 +1,8 @@
 """Where the feature should be.
 
-With the contrast `c_t = mean desired - mean undesired`, `v_t = c_t/|c_t|` and the feature `v_t'x`,
-one natural unit is `|c_t|` and the origin is `v_t' mean undesired`: target 0 is where undesired
-examples sit, target 1 where desired ones do.
+With the contrast `c_t = mean desired - mean undesired` and the feature `v_t'x`, one natural unit is
+`v_t'c_t` (`|c_t|` for `v_t = c_t/|c_t|`) and the origin is `v_t' mean undesired`: target 0 is where
+undesired examples sit, target 1 where desired ones do.
 """
 
 import math
@@ -26,7 +26,7 @@ class Units:
     """Natural units at each block's input: `feature = origin_t + target * norm_t`.
 
     Args:
-        norm: what one unit of target is worth, `|c_t|`, `(blocks,)`; `(blocks, k)` for a law that
+        norm: what one unit of target is worth, `v_t'c_t`, `(blocks,)`; `(blocks, k)` for a law that
             observes `k` numbers, each worth so much a unit; `(blocks, rows, k)` where that differs
             from row to row.
         origin: the feature of the undesired examples, `v_t' mean undesired`, the same shape.

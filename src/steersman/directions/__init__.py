@@ -8,22 +8,37 @@ from steersman.directions.conditional import (
     choose,
     conditional_shift,
 )
+from steersman.directions.covariance import Covariance, shrunk_covariance
 from steersman.directions.direction import Direction, StateRow
 from steersman.directions.doubts import worth_steering
 from steersman.directions.mean_difference import contrast
+from steersman.directions.natural import Natural, natural_differences
+from steersman.directions.observer import MeanDifference, Observer
+from steersman.directions.observers import observer_named
+from steersman.directions.probe import Probe
 from steersman.directions.separation import Separation, separation
+from steersman.directions.whitened import Whitened
 
 __all__ = [
     "RANKS",
     "RIDGES",
     "Choice",
     "ConditionalShift",
+    "Covariance",
     "Direction",
+    "MeanDifference",
+    "Natural",
+    "Observer",
+    "Probe",
     "Separation",
     "StateRow",
+    "Whitened",
     "choose",
     "conditional_shift",
     "contrast",
+    "natural_differences",
+    "observer_named",
     "separation",
+    "shrunk_covariance",
     "worth_steering",
 ]

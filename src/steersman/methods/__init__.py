@@ -11,6 +11,7 @@ from steersman.methods.base import (
     Method,
     PlantKind,
     ReferenceName,
+    Settled,
 )
 from steersman.methods.counterfactual import Counterfactual
 from steersman.methods.feature_lqr import FeatureLQR
@@ -47,5 +48,6 @@ __all__ = [
     "PlantKind",
     "ProportionalAddition",
     "ReferenceName",
+    "Settled",
     "method_named",
 ]

@@ -12,7 +12,10 @@ class ALQR(Method):
     """The paper's method: the gain of a dense LQR, applied to the error of one feature.
 
         minimise  sum_t q|e_t|^2 + r|u_t|^2 + qf|e_T|^2   subject to  e_{t+1} = A_t e_t + u_t
-        u_t = (s_t - v_t' x_t) K_t v_t
+        u_t = (s_t - v_t' x_t) K_t p_t
+
+    The error of the feature stands for one of the state along the pattern `p_t = c_t / v_t'c_t`:
+    `v_t` itself where the contrast is observed, as in the paper.
 
     Every token from the prompt's last one on is steered, which is what the paper's hook at the
     last position of every forward pass amounts to.
@@ -36,11 +39,11 @@ class ALQR(Method):
     qf: float = 0.1
 
     def solve(self, evidence: Evidence) -> Controller:
-        """Riccati gains on the unit directions, and the plan with its prefilter."""
+        """Riccati gains on the patterns, and the plan with its prefilter."""
         direction, matrices = evidence.direction, evidence.require_matrices(self.name)
-        v = direction.vectors[:-1]
-        H = v.unsqueeze(-1)
-        G = feature_gains(matrices, v, self.q, self.r, self.qf).unsqueeze(-1)
+        H = direction.vectors[:-1].unsqueeze(-1)
+        patterns = direction.patterns[:-1]
+        G = feature_gains(matrices, patterns, self.q, self.r, self.qf).unsqueeze(-1)
         asked = direction.norm[:-1].unsqueeze(-1)
         last, unit = direction.vectors[-1], float(direction.norm[-1])
         law = AffineLaw(H, G)

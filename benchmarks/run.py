@@ -15,6 +15,7 @@ from typing import Any
 
 import artifact
 import closed_loop
+import design
 import equal_divergence
 import linearisation
 import machine
@@ -29,6 +30,7 @@ FORMAT = 1
 BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
     "artifact": artifact.parts,
     "closed_loop": closed_loop.parts,
+    "design": design.parts,
     "equal_divergence": equal_divergence.parts,
     "linearisation": linearisation.parts,
     "overhead": overhead.parts,
@@ -36,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
     "tracking": tracking.parts,
 }
 SUMMARIES: dict[str, Callable[[dict[str, Any], list[Cell]], list[Cell]]] = {
+    "design": design.summary,
     "equal_divergence": equal_divergence.summary,
 }
 

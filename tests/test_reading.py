@@ -73,8 +73,8 @@ def test_aligned_pairs_fit_every_method(
     model, pairs = tiny_model("llama"), aligned(tiny_tokenizer)
     steering = sm.fit(model, tiny_tokenizer, pairs, method=method, progress=False)
     assert steering.provenance.positions == "response"
-    assert steering.provenance.pairs == (12, 12)
-    assert steering.provenance.pairs_hash == pairs.fingerprint()
+    assert steering.provenance.pairs == {"feature": (12, 12)}
+    assert steering.provenance.pairs_hash == {"feature": pairs.fingerprint()}
     ids = torch.arange(6, 12)[None]
     with torch.no_grad():
         bare = model(ids).logits

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,19 @@ from torch import nn
 
 from steersman.control import LTVSystem, Plant
 from steersman.data import AlignedPairs, ContrastivePairs, Example
-from steersman.directions import Direction, Observer, contrast, observer_named, worth_steering
+from steersman.directions import (
+    ALONE,
+    Direction,
+    Features,
+    Natural,
+    Observer,
+    contrast,
+    listed,
+    observer_named,
+    worth_steering,
+)
 from steersman.errors import InputError
-from steersman.methods import METHODS, Evidence, Method, method_named
+from steersman.methods import METHODS, AlignedStates, Evidence, Method, coupling, method_named
 from steersman.plant import (
     CHUNK,
     Blocks,
@@ -29,6 +39,7 @@ from steersman.reading import Examples, Sides, decision_tokens, read_aligned, re
 from steersman.steering import Steering
 
 DEFAULT_JACOBIAN_PROMPTS = 32
+Pairs = ContrastivePairs | AlignedPairs
 
 
 def identify(
@@ -80,7 +91,7 @@ def identify(
 def fit(
     model: nn.Module,
     tokenizer: Any,
-    pairs: ContrastivePairs | AlignedPairs,
+    pairs: Pairs | Mapping[str, Pairs],
     *,
     method: str | Method = "a-lqr",
     observer: str | Observer = "mean",
@@ -94,18 +105,19 @@ def fit(
     checkpoint: str | Path | None = None,
     progress: bool = True,
 ) -> Steering:
-    """Fit a steering from contrastive or aligned pairs.
+    """Fit a steering from pairs of examples, of one feature or of several to steer together.
 
     Args:
         model: the loaded model; it is not changed.
         tokenizer: its tokenizer.
-        pairs: examples of what is desired and what is not.
+        pairs: examples of what is desired and what is not, contrastive or aligned; of several
+            features by their names.
         method: a name from `steersman.methods.METHODS`, or a method with its own settings.
-        observer: along what the feature is observed: "mean", the contrast itself; "whitened", the
+        observer: along what a feature is observed: "mean", the contrast itself; "whitened", the
             contrast where states vary little otherwise; "probe", a logistic regression;
             "whitened:SHRINKAGE" or "probe:RIDGE"; or a rule of your own.
         jacobian_prompts: what the plant is averaged over, or a plant identified before; None takes
-            the first desired examples.
+            the first desired examples, as many of each feature.
         q: weight of the error at each block input, for the LQR methods; None leaves it to the
             method, and so for the others: A-LQR has q = 0.1, r = 1, qf = 0.1.
         r: weight of the input.
@@ -122,22 +134,30 @@ def fit(
         The steering.
 
     Raises:
-        InputError: pairs that cannot be used, weights that are not above zero, prompts too long.
+        InputError: pairs that cannot be used, weights that are not above zero, prompts too long,
+            several features for a method that steers one, or features that cannot be told apart.
         UnknownNameError: no such method, observer or position rule.
-        NumericalError: states, Jacobians or gains that are not finite.
+        NumericalError: states, Jacobians or gains that are not finite, or demands on the features
+            that cannot be met together.
     """
     chosen = _method(method, q, r, qf)
     rule = observer_named(observer) if isinstance(observer, str) else observer
-    examples = Examples.of(pairs, positions)
+    named = _named(pairs, chosen)
+    examples = {name: Examples.of(one, positions) for name, one in named.items()}
     blocks = locate(model)
-    aligned = None
-    if chosen.aligned:
-        aligned = read_aligned(model, tokenizer, examples, batch_size=batch_size, progress=progress)
-        sides = aligned.by_pair()
-    else:
-        sides = read_states(model, tokenizer, examples, batch_size=batch_size, progress=progress)
-    direction = _direction(sides, rule)
-    prompts = _plant_prompts(chosen, examples.pairs, jacobian_prompts)
+    aligned: AlignedStates | None = None
+    sides: dict[str, Sides] = {}
+    for name, one in examples.items():
+        if chosen.aligned:  # one feature: what is read token by token serves for its direction too
+            aligned = read_aligned(model, tokenizer, one, batch_size=batch_size, progress=progress)
+            sides[name] = aligned.by_pair()
+        else:
+            sides[name] = read_states(
+                model, tokenizer, one, batch_size=batch_size, progress=progress
+            )
+    features = Features({name: _direction(found, rule) for name, found in sides.items()})
+    features.require_independent(features.blocks)
+    prompts = _plant_prompts(chosen, examples, jacobian_prompts)
     system: Plant | None = jacobian_prompts if isinstance(jacobian_prompts, LTVSystem) else None
     if prompts and chosen.plant == "products":
         system = average(model, tokenizer, prompts, progress=progress)
@@ -145,23 +165,25 @@ def fit(
         system = identify(
             model, tokenizer, prompts, chunk=chunk, checkpoint=checkpoint, progress=progress
         )
-    evidence = Evidence(direction, system, aligned, chosen.natural(*sides))
+    natural = [chosen.natural(*found) for found in sides.values()]
+    evidence = Evidence(features, system, aligned, Natural.beside(natural))
     settled, diagnostics = chosen.settled(evidence)
-    made = _provenance(model, tokenizer, blocks, examples, pairs.fingerprint(), rule, len(prompts))
+    controller = settled.solve(evidence)
     return Steering(
-        direction,
-        settled.solve(evidence),
+        features,
+        controller,
         settled,
-        made,
-        natural=evidence.natural,
-        diagnostics=diagnostics,
+        _provenance(model, tokenizer, blocks, named, examples, rule, len(prompts)),
+        coupling(settled, evidence, controller),
+        evidence.natural,
+        diagnostics,
     )
 
 
 def read_direction(
     model: nn.Module,
     tokenizer: Any,
-    pairs: ContrastivePairs | AlignedPairs,
+    pairs: Pairs,
     *,
     positions: str | Positions | None = None,
     observer: str | Observer = "mean",
@@ -200,21 +222,49 @@ def _direction(sides: Sides, observer: Observer) -> Direction:
     return direction
 
 
+def _named(pairs: Pairs | Mapping[str, Pairs], method: Method) -> Mapping[str, Pairs]:
+    """The pairs of each feature by its name.
+
+    Raises:
+        InputError: no feature, one without a name, or several for a method that steers one.
+    """
+    if isinstance(pairs, ContrastivePairs | AlignedPairs):
+        return {ALONE: pairs}
+    if not pairs or not all(isinstance(name, str) and name.strip() for name in pairs):
+        raise InputError("give pairs of one feature, or of several by their names.")
+    if len(pairs) > 1 and not method.several:
+        able = [name for name, kind in METHODS.items() if kind.several]
+        raise InputError(
+            f"{method.name} steers one feature at a time, and here are {listed(list(pairs))}; for "
+            f"several together use {', '.join(able[:-1])} or {able[-1]}."
+        )
+    return pairs
+
+
 def _plant_prompts(
-    method: Method, pairs: ContrastivePairs, asked: Sequence[Example] | LTVSystem | None
+    method: Method,
+    examples: Mapping[str, Examples],
+    asked: Sequence[Example] | LTVSystem | None,
 ) -> list[Example]:
     """What the plant is to be averaged over; nothing where it is known, or not needed."""
     if isinstance(asked, LTVSystem) or method.plant == "none":
         return []
-    return list(asked or pairs.desired[:DEFAULT_JACOBIAN_PROMPTS])
+    each = max(1, DEFAULT_JACOBIAN_PROMPTS // len(examples))
+    return list(asked or [text for one in examples.values() for text in one.pairs.desired[:each]])
+
+
+def _decision_tokens(tokenizer: Any, examples: Mapping[str, Examples]) -> tuple[int, ...]:
+    """Those of every feature; empty where one of them is read at too many kinds of token."""
+    found = [decision_tokens(tokenizer, one) for one in examples.values()]
+    return tuple(sorted(set().union(*found))) if all(found) else ()
 
 
 def _provenance(
     model: nn.Module,
     tokenizer: Any,
     blocks: Blocks,
-    examples: Examples,
-    pairs_hash: str,
+    named: Mapping[str, Pairs],
+    examples: Mapping[str, Examples],
     observer: Observer,
     jacobian_prompts: int,
 ) -> Provenance:
@@ -227,12 +277,15 @@ def _provenance(
         n=blocks.n,
         vocab_size=vocabulary_size(config),
         tokenizer_hash=tokenizer_hash(tokenizer),
-        pairs_hash=pairs_hash,
-        pairs=(len(examples.pairs.desired), len(examples.pairs.undesired)),
-        positions=str(examples.positions),
+        pairs_hash={name: pairs.fingerprint() for name, pairs in named.items()},
+        pairs={
+            name: (len(one.pairs.desired), len(one.pairs.undesired))
+            for name, one in examples.items()
+        },
+        positions=", ".join(dict.fromkeys(str(one.positions) for one in examples.values())),
         observer=str(observer),
         jacobian_prompts=jacobian_prompts,
-        decision_tokens=decision_tokens(tokenizer, examples),
+        decision_tokens=_decision_tokens(tokenizer, examples),
     )
 
 

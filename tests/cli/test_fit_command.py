@@ -12,7 +12,7 @@ def test_a_fitted_steering_can_be_loaded(saved_steering):
     steering = Steering.from_pretrained(saved_steering)
     assert steering.method.name == "a-lqr"
     assert steering.provenance.jacobian_prompts == 2
-    assert steering.provenance.pairs == (9, 9)
+    assert steering.provenance.pairs == {"feature": (9, 9)}
 
 
 def test_settings_reach_the_method(saved_model, pairs_file, tmp_path, steersman):

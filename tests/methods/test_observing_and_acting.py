@@ -9,14 +9,20 @@ import torch
 from torch import Tensor
 
 import steersman as sm
-from steersman.control import LTVSystem, PIDLaw, reached
-from steersman.directions import Direction, Natural, Whitened, contrast, natural_differences
+from steersman.control import LTVSystem, PIDLaw, least_errors, reached
+from steersman.directions import (
+    Direction,
+    Features,
+    Natural,
+    Whitened,
+    contrast,
+    natural_differences,
+)
 from steersman.errors import InputError
 from steersman.methods import (
     ALQR,
     SPID,
     ActivationAddition,
-    Controller,
     Evidence,
     FeatureLQR,
     Method,
@@ -47,7 +53,7 @@ def direction() -> Direction:
 
 
 def evidence(method: Method) -> Evidence:
-    return Evidence(direction(), plant(), natural=method.natural(*sides()))
+    return Evidence(Features.of(direction()), plant(), natural=method.natural(*sides()))
 
 
 METHODS = [
@@ -64,16 +70,15 @@ METHODS = [
 def test_a_unit_of_target_moves_the_observed_feature_by_a_unit(method: Method) -> None:
     d = direction()
     found = method.solve(evidence(method))
-    assert reached(plant(), found.plan, d.vectors[-1].to(found.plan)) == pytest.approx(
-        float(d.norm[-1]), rel=1e-4
-    )
+    moved = reached(plant(), found.plan, d.vectors[-1:].mT.to(found.plan))
+    torch.testing.assert_close(moved.double(), d.norm[-1:, None], rtol=1e-4, atol=1e-5)
 
 
 def test_activation_addition_adds_the_contrast_whatever_observes_it() -> None:
     d = direction()
-    found = ActivationAddition(block=2).solve(Evidence(d))
-    torch.testing.assert_close(found.plan[2], d.contrast[3])
-    assert float(d.vectors[3] @ found.plan[2]) == pytest.approx(float(d.norm[3]))
+    plan = ActivationAddition(block=2).solve(Evidence(Features.of(d))).plan[..., 0]
+    torch.testing.assert_close(plan[2], d.contrast[3])
+    assert float(d.vectors[3] @ plan[2]) == pytest.approx(float(d.norm[3]))
 
 
 def test_feedback_of_one_feature_acts_along_the_pattern() -> None:
@@ -114,7 +119,10 @@ def by_least_squares(method: FeatureLQR, d: Direction, natural: Natural) -> np.n
     system = np.concatenate([np.stack(rows), effort])
     w = np.linalg.lstsq(system[:, :-1], system[:, -1], rcond=None)[0].reshape(BLOCKS, p)
     u = np.einsum("tnp,tp->tn", F, w)
-    return u * unit[-1] / reached(plant(), torch.from_numpy(u), d.vectors[-1])
+    final = np.zeros(N)
+    for t in range(BLOCKS):
+        final = A[t] @ final + u[t]
+    return u * unit[-1] / (V[-1] @ final)
 
 
 @pytest.mark.parametrize("q", [0.0, 0.7])
@@ -125,9 +133,9 @@ def test_natural_actuators_give_the_optimum_in_natural_differences(q: float, r: 
     assert known.natural is not None
     found = method.solve(known)
     expected = by_least_squares(method, direction(), known.natural)
-    np.testing.assert_allclose(found.plan, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.plan[..., 0], expected, rtol=1e-4, atol=1e-5)
     # Nothing is added that the differences do not show.
-    for t, u in enumerate(found.plan.double()):
+    for t, u in enumerate(found.plan[..., 0].double()):
         F = known.natural.factors[t + 1]
         inside = F @ torch.linalg.lstsq(F, u.unsqueeze(1)).solution
         torch.testing.assert_close(inside.squeeze(1), u, rtol=1e-4, atol=1e-5)
@@ -138,10 +146,11 @@ def test_of_one_difference_and_no_noise_natural_actuators_are_the_contrast() -> 
     d = u + (d - u).mean(0)
     same = contrast(d, u)
     natural = natural_differences(d, u, most=1)
-    one = FeatureLQR(actuators="natural").solve(Evidence(same, plant(), natural=natural))
-    expected = FeatureLQR().solve(Evidence(same, plant()))
-    cosine = torch.nn.functional.cosine_similarity(one.plan, expected.plan, dim=-1)
-    torch.testing.assert_close(cosine, torch.ones(BLOCKS), atol=1e-4, rtol=0)
+    alone = Features.of(same)
+    one = FeatureLQR(actuators="natural").solve(Evidence(alone, plant(), natural=natural))
+    expected = FeatureLQR().solve(Evidence(alone, plant()))
+    cosine = torch.nn.functional.cosine_similarity(one.plan, expected.plan, dim=1)
+    torch.testing.assert_close(cosine, torch.ones_like(cosine), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +168,7 @@ def test_natural_actuators_that_cannot_be_are_refused(method: FeatureLQR, says: 
 
 def test_natural_actuators_without_examples_are_refused() -> None:
     with pytest.raises(InputError, match="fit from examples"):
-        FeatureLQR(actuators="natural").solve(Evidence(direction(), plant()))
+        FeatureLQR(actuators="natural").solve(Evidence(Features.of(direction()), plant()))
 
 
 def examples(tokenizer: Any) -> sm.ContrastivePairs:
@@ -211,9 +220,44 @@ def test_natural_actuators_are_kept_for_solving_again_at_a_prompt(
     assert torch.equal(*outs)
 
 
-def controller(method: Method) -> Controller:
-    return method.solve(evidence(method))
-
-
 def test_only_a_method_that_needs_them_keeps_natural_differences() -> None:
     assert [m.natural(*sides()) is not None for m in METHODS] == [m is METHODS[3] for m in METHODS]
+
+
+def two() -> tuple[Features, Natural | None]:
+    """Another feature beside the first, whose contrast is partly the same."""
+    d, u = sides()
+    pushed = u + torch.linspace(0.5, 0.0, N).double() + 0.1 * randn(8, 40, BLOCKS + 1, N)
+    method = FeatureLQR(actuators="natural", most=2)
+    natural = Natural.beside([method.natural(d, u), method.natural(pushed, u)])
+    features = {"one": direction(), "other": contrast(pushed, u, observer=Whitened())}
+    return Features(features), natural
+
+
+@pytest.mark.parametrize("method", [ALQR(), *METHODS[1:4]], ids=str)
+def test_a_unit_of_each_target_moves_its_feature_and_no_other(method: Method) -> None:
+    features, natural = two()
+    found = method.solve(Evidence(features, plant(), natural=natural))
+    moved = reached(plant(), found.plan, features.vectors[-1].to(found.plan)).double()
+    torch.testing.assert_close(moved, torch.diag(features.norm[-1]), rtol=1e-4, atol=1e-5)
+
+
+def test_errors_of_several_features_are_made_up_for_along_their_contrasts() -> None:
+    features, _ = two()
+    V, C = features.vectors[1:], features.contrast[1:]
+    D = least_errors(V, C)
+    eye = torch.eye(2).double().expand(BLOCKS, 2, 2)
+    torch.testing.assert_close(V.mT @ D, eye)
+    inside = C @ torch.linalg.lstsq(C, D).solution
+    torch.testing.assert_close(inside, D)
+    torch.testing.assert_close(least_errors(V, V), least_errors(V))
+
+
+def test_natural_differences_of_several_features_add_up() -> None:
+    _, natural = two()
+    F = [torch.eye(N)[None, :, :4] * size for size in (1.0, 2.0)]
+    added = Natural.beside([Natural(one) for one in F])
+    assert natural is not None and natural.factors.shape[2] == 4
+    assert added is not None and added.factors.shape == (1, N, N)
+    torch.testing.assert_close(added.factors @ added.factors.mT, F[0] @ F[0].mT + F[1] @ F[1].mT)
+    assert Natural.beside([None, None]) is None

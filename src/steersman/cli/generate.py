@@ -10,6 +10,7 @@ from rich.text import Text
 from steersman.cli.console import out
 from steersman.cli.options import (
     Chat,
+    Correction,
     DeviceMap,
     Dtype,
     ExecutionOption,
@@ -35,6 +36,7 @@ def generate(
     reference: ReferenceOption = None,
     execution: ExecutionOption = None,
     relinearize: RelinearizeOption = "fit",
+    correction: Correction = 0.0,
     max_new_tokens: NewTokens = 40,
     seed: Seed = None,
     compare: Annotated[
@@ -60,6 +62,7 @@ def generate(
         reference=reference,
         execution=execution,
         relinearize=relinearize,
+        correction=correction,
         trace=False,
     )
     with attached:

@@ -67,10 +67,18 @@ ExecutionOption = Annotated[
     ),
 ]
 RelinearizeOption = Annotated[
-    Literal["fit", "prompt"],
+    Literal["fit", "prompt", "token"],
     typer.Option(
         "--relinearize",
-        help="Steer by the plant averaged over the fit, or solve again at the prompt.",
+        help="Steer by the plant averaged over the fit, or solve again at the prompt, or at every "
+        "token.",
+    ),
+]
+Correction = Annotated[
+    float,
+    typer.Option(
+        "--correction",
+        help="Share of what a token missed that the next is asked for; with --execution feedback.",
     ),
 ]
 NewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="How much to write.")]

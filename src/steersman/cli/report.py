@@ -161,7 +161,10 @@ def _compose(
             ("model", f"{made.model or made.model_type}, {made.blocks} blocks, n = {made.n}"),
             ("method", steering.method.name),
             *((name, f"{v:g}") for name, v in steering.method.hyperparameters().items()),
-            ("examples", f"{made.pairs[0]} desired, {made.pairs[1]} undesired"),
+            *(
+                (f"examples of {name}", f"{desired} desired, {undesired} undesired")
+                for name, (desired, undesired) in made.pairs.items()
+            ),
             ("positions", made.positions),
             ("plant averaged over", f"{made.jacobian_prompts} prompts"),
             *((name, found) for name, found in made.libraries.items()),

@@ -5,13 +5,16 @@ from steersman.control.feature_cost import FeatureCost
 from steersman.control.feature_design import FeatureDesign
 from steersman.control.field import AffineField
 from steersman.control.law import AffineLaw, Law
-from steersman.control.lqr import cost, feature_gains
+from steersman.control.lqr import cost, feature_gains, least_errors
+from steersman.control.observer import DisturbanceObserver
 from steersman.control.pid import PIDLaw, PIDState
+from steersman.control.prefilter import prefilter
 from steersman.control.propagate import Product, propagate
+from steersman.control.readout import Readout
 from steersman.control.riccati import RiccatiStep, dense_riccati
 from steersman.control.rows import RowsLaw
-from steersman.control.setpoint import Absolute, Paper, Reference, Relative, Target, Units
-from steersman.control.simulate import Rollout, plan, prefilter, reached, simulate
+from steersman.control.setpoint import Absolute, Held, Paper, Reference, Relative, Target, Units
+from steersman.control.simulate import Rollout, plan, reached, simulate
 from steersman.control.square_root import feature_lqr
 from steersman.control.stage import Stage
 from steersman.control.system import LTVSystem, Plant
@@ -21,9 +24,11 @@ __all__ = [
     "Absolute",
     "AffineField",
     "AffineLaw",
+    "DisturbanceObserver",
     "Effort",
     "FeatureCost",
     "FeatureDesign",
+    "Held",
     "LTVSystem",
     "Law",
     "PIDLaw",
@@ -31,6 +36,7 @@ __all__ = [
     "Paper",
     "Plant",
     "Product",
+    "Readout",
     "Reference",
     "Relative",
     "RiccatiStep",
@@ -45,6 +51,7 @@ __all__ = [
     "duality_gap",
     "feature_gains",
     "feature_lqr",
+    "least_errors",
     "plan",
     "prefilter",
     "propagate",

@@ -11,6 +11,7 @@ from steersman.directions.conditional import (
 from steersman.directions.covariance import Covariance, shrunk_covariance
 from steersman.directions.direction import Direction, StateRow
 from steersman.directions.doubts import worth_steering
+from steersman.directions.features import ALONE, Features, listed
 from steersman.directions.mean_difference import contrast
 from steersman.directions.natural import Natural, natural_differences
 from steersman.directions.observer import MeanDifference, Observer
@@ -20,12 +21,14 @@ from steersman.directions.separation import Separation, separation
 from steersman.directions.whitened import Whitened
 
 __all__ = [
+    "ALONE",
     "RANKS",
     "RIDGES",
     "Choice",
     "ConditionalShift",
     "Covariance",
     "Direction",
+    "Features",
     "MeanDifference",
     "Natural",
     "Observer",
@@ -36,6 +39,7 @@ __all__ = [
     "choose",
     "conditional_shift",
     "contrast",
+    "listed",
     "natural_differences",
     "observer_named",
     "separation",

@@ -1,5 +1,6 @@
 """How states differ naturally: the leading directions from undesired to desired ones."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +40,22 @@ class Natural:
             raise ShapeError(f"natural factors have shape {shape}; expected (states, n, k <= n).")
         if not bool(self.factors.isfinite().all()):
             raise NumericalError("the natural factors have NaN or infinite values.")
+
+    @classmethod
+    def beside(cls, parts: Sequence["Natural | None"]) -> "Natural | None":
+        """Those of several features together, `F F' = sum_i F_i F_i'`; None where there are none.
+
+        Args:
+            parts: one for each feature.
+        """
+        factors = [part.factors for part in parts if part is not None]
+        if not factors:
+            return None
+        F = torch.cat(factors, dim=-1)
+        if F.shape[2] <= F.shape[1]:
+            return cls(F)
+        U, sizes, _ = torch.linalg.svd(F, full_matrices=False)
+        return cls(U * sizes.unsqueeze(1))
 
 
 def natural_differences(

@@ -20,7 +20,7 @@ AT_ONCE = 2**22
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """The record of one sequence of tokens, `(rows, blocks, tokens)`, NaN at padding.
+    """The record of a feature in one sequence of tokens, `(rows, blocks, tokens)`, NaN at padding.
 
     Features and setpoints are projections on the unit direction of each block; `natural` gives
     them in natural units.
@@ -28,11 +28,13 @@ class Trace:
     Args:
         feature: `v_t' x_t` at the input of each block.
         setpoint: where the law wanted it; NaN for a plan, which has no reference at run time.
-        effort: `|u_t|`, the length of what was added at the output of each block.
+        effort: `|u_t|`, the length of what was added at the output of each block, for all features
+            of the steering together.
         steered: which tokens the gate let through, `(rows, tokens)`.
         ids: token ids where known, `(rows, tokens)`.
         norm: one natural unit of each block, `(blocks,)`.
         origin: the feature at target 0, `(blocks,)`.
+        name: what the feature is called.
     """
 
     feature: Float[Tensor, "rows blocks tokens"]
@@ -42,6 +44,7 @@ class Trace:
     ids: Int[Tensor, "rows tokens"] | None
     norm: Float[Tensor, " blocks"]
     origin: Float[Tensor, " blocks"]
+    name: str = "feature"
 
     @property
     def error(self) -> Float[Tensor, "rows blocks tokens"]:
@@ -92,12 +95,12 @@ class _Shown(NamedTuple):
 
     block: int
     x: Float[Tensor, "rows new n"]
-    setpoint: Float[Tensor, "rows new"] | None
+    setpoint: Float[Tensor, "rows new features"] | None
     u: Float[Tensor, "rows new n"] | None
 
 
 class _Part(NamedTuple):
-    """Some of the blocks of a pass, `(blocks, rows, new)`."""
+    """Some of the blocks of a pass: features `(blocks, rows, new, features)`, and the effort."""
 
     feature: Tensor
     setpoint: Tensor
@@ -120,13 +123,16 @@ class Recorder:
     small operations would cost a small model more than the steering itself.
 
     Args:
-        watch: the direction of each block whose projection is shown.
-        scale: natural units of that projection.
+        watch: the directions at each block whose projections are shown.
+        scale: natural units of these projections.
+        names: what the features are called.
     """
 
-    def __init__(self, watch: Float[Tensor, "blocks n"], scale: Units) -> None:
+    def __init__(
+        self, watch: Float[Tensor, "blocks n features"], scale: Units, names: tuple[str, ...]
+    ) -> None:
         """Start empty."""
-        self._watch, self._scale = watch, scale
+        self._watch, self._scale, self._names = watch, scale, names
         self._passes: list[_Pass] = []
         self._waiting: list[_Shown] = []
 
@@ -139,7 +145,7 @@ class Recorder:
         self,
         block: int,
         x: Float[Tensor, "rows length n"],
-        setpoint: Float[Tensor, "rows length"] | None,
+        setpoint: Float[Tensor, "rows length features"] | None,
         u: Float[Tensor, "rows length n"] | None,
         skip: int = 0,
     ) -> None:
@@ -150,7 +156,7 @@ class Recorder:
         Args:
             block: which.
             x: states at its input.
-            setpoint: where the feature was wanted; None for a plan, which has no setpoint.
+            setpoint: where the features were wanted; None for a plan, which has no setpoint.
             u: what the law adds; None where it adds nothing to any token.
             skip: columns at the front that an earlier pass has recorded.
         """
@@ -173,15 +179,15 @@ class Recorder:
         self._waiting.clear()
         x = torch.stack([one.x for one in shown])
         v = self._watch[[one.block for one in shown]].to(x.device)
-        feature = (x.to(v.dtype).flatten(1, 2) @ v.unsqueeze(-1)).view(x.shape[:-1])
+        feature = (x.to(v.dtype).flatten(1, 2) @ v).view(*x.shape[:-1], v.shape[-1])
         wanted = [one.setpoint for one in shown if one.setpoint is not None]
         setpoint = torch.stack(wanted) if wanted else torch.full_like(feature, torch.nan)
         inputs = [x.new_zeros(1).expand_as(one.x) if one.u is None else one.u for one in shown]
         effort = torch.linalg.vector_norm(torch.stack(inputs), dim=-1)
         self._passes[-1].parts.append(_Part(feature, setpoint, effort))
 
-    def trace(self) -> Trace:
-        """The record so far; a pass that did not reach the last block is left out.
+    def traces(self) -> tuple[Trace, ...]:
+        """The record so far, a feature each; a pass that did not reach the last block is left out.
 
         Raises:
             InputError: nothing has run yet.
@@ -193,18 +199,23 @@ class Recorder:
         valid = torch.cat([one.valid for one in whole], dim=1).cpu()
         steered = torch.cat([one.steered for one in whole], dim=1).cpu()
         ids = [one.ids for one in whole if one.ids is not None]
-        feature, setpoint, effort = (
+        features, setpoints, effort = (
             _joined([[part[index] for part in one.parts] for one in whole], valid)
             for index in range(3)
         )
-        return Trace(
-            feature=feature,
-            setpoint=setpoint,
-            effort=effort.where(steered[:, None] | ~valid[:, None], 0.0),
-            steered=steered,
-            ids=torch.cat(ids, dim=1).cpu() if len(ids) == len(whole) else None,
-            norm=self._scale.norm.cpu(),
-            origin=self._scale.origin.cpu(),
+        norm, origin = (t.cpu().view(blocks, -1) for t in (self._scale.norm, self._scale.origin))
+        return tuple(
+            Trace(
+                feature=features[..., index],
+                setpoint=setpoints[..., index],
+                effort=effort.where(steered[:, None] | ~valid[:, None], 0.0),
+                steered=steered,
+                ids=torch.cat(ids, dim=1).cpu() if len(ids) == len(whole) else None,
+                norm=norm[:, index],
+                origin=origin[:, index],
+                name=name,
+            )
+            for index, name in enumerate(self._names)
         )
 
 
@@ -212,7 +223,11 @@ def _blocks(part: _Part) -> int:
     return len(part.feature)
 
 
-def _joined(passes: list[list[Tensor]], valid: Tensor) -> Float[Tensor, "rows blocks tokens"]:
+def _joined(
+    passes: list[list[Tensor]], valid: Tensor
+) -> Float[Tensor, "rows blocks tokens *features"]:
     """The parts of every pass, block after block, and the passes, token after token."""
     whole = [torch.cat([part.float().cpu() for part in parts]) for parts in passes]
-    return torch.cat(whole, dim=2).transpose(0, 1).masked_fill(~valid[:, None, :], torch.nan)
+    joined = torch.cat(whole, dim=2).transpose(0, 1)
+    padding = ~valid[:, None].view(len(valid), 1, -1, *[1] * (joined.ndim - 3))
+    return joined.masked_fill(padding, torch.nan)

@@ -14,6 +14,7 @@ from steersman.methods.base import (
     Settled,
 )
 from steersman.methods.counterfactual import Counterfactual
+from steersman.methods.coupling import Coupling, coupling
 from steersman.methods.feature_lqr import FeatureLQR
 from steersman.methods.pid import SPID, ProportionalAddition
 
@@ -41,6 +42,7 @@ __all__ = [
     "ALQRPlus",
     "Controller",
     "Counterfactual",
+    "Coupling",
     "Evidence",
     "ExecutionName",
     "FeatureLQR",
@@ -49,5 +51,6 @@ __all__ = [
     "ProportionalAddition",
     "ReferenceName",
     "Settled",
+    "coupling",
     "method_named",
 ]

@@ -37,4 +37,4 @@ class ActivationAddition(Method):
         inputs = torch.zeros_like(direction.contrast[:-1])
         inputs[block] = direction.contrast[block + 1]
         G = inputs.unsqueeze(-1)
-        return Controller(torch.zeros_like(G), G, inputs, torch.ones(blocks, 1))
+        return Controller(torch.zeros_like(G), G, G, torch.ones(blocks, 1, 1))

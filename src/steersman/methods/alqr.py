@@ -3,19 +3,22 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from steersman.control import AffineLaw, feature_gains, plan, prefilter
+import torch
+
+from steersman.control import AffineLaw, feature_gains, least_errors, plan, prefilter, reached
 from steersman.methods.base import Controller, Evidence, Method, PlantKind
 
 
 @dataclass(frozen=True)
 class ALQR(Method):
-    """The paper's method: the gain of a dense LQR, applied to the error of one feature.
+    """The paper's method: the gain of a dense LQR, applied to the error of the features.
 
         minimise  sum_t q|e_t|^2 + r|u_t|^2 + qf|e_T|^2   subject to  e_{t+1} = A_t e_t + u_t
-        u_t = (s_t - v_t' x_t) K_t p_t
+        u_t = K_t C_t (V_t' C_t)^-1 (s_t - V_t' x_t)
 
-    The error of the feature stands for one of the state along the pattern `p_t = c_t / v_t'c_t`:
-    `v_t` itself where the contrast is observed, as in the paper.
+    `C_t (V_t' C_t)^-1 (s_t - V_t' x_t)` is the error of the state along the contrasts that shows as
+    the features' errors. Of one feature that is observed along its contrast it is the paper's
+    `(s_t - v_t' x_t) v_t`.
 
     Every token from the prompt's last one on is steered, which is what the paper's hook at the
     last position of every forward pass amounts to.
@@ -32,6 +35,7 @@ class ALQR(Method):
 
     name: ClassVar[str] = "a-lqr"
     plant: ClassVar[PlantKind] = "matrices"
+    several: ClassVar[bool] = True
     tokens: ClassVar[Literal["last", "all"]] = "last"
 
     q: float = 0.1
@@ -39,16 +43,22 @@ class ALQR(Method):
     qf: float = 0.1
 
     def solve(self, evidence: Evidence) -> Controller:
-        """Riccati gains on the patterns, and the plan with its prefilter."""
-        direction, matrices = evidence.direction, evidence.require_matrices(self.name)
-        H = direction.vectors[:-1].unsqueeze(-1)
-        patterns = direction.patterns[:-1]
-        G = feature_gains(matrices, patterns, self.q, self.r, self.qf).unsqueeze(-1)
-        asked = direction.norm[:-1].unsqueeze(-1)
-        last, unit = direction.vectors[-1], float(direction.norm[-1])
-        law = AffineLaw(H, G)
-        shifts = asked * prefilter(matrices, law, asked, last, unit)
-        return Controller(H, G, plan(matrices, law, shifts), shifts)
+        """Riccati gains on the unit directions, and the plan with its prefilter.
+
+        Raises:
+            InputError: no plant, weights that cannot be, or features that cannot be told apart.
+            NumericalError: a feature that the loop cannot move, or demands that exclude each other.
+        """
+        features, matrices = evidence.features, evidence.require_matrices(self.name)
+        for state in range(features.blocks + 1):
+            features.require_independent(state)
+        V = features.vectors[:-1]
+        errors = least_errors(V, features.contrast[:-1])
+        law = AffineLaw(V, feature_gains(matrices, errors, self.q, self.r, self.qf))
+        asked = torch.diag_embed(features.norm[:-1])
+        answer = reached(matrices, plan(matrices, law, asked), features.vectors[-1])
+        shifts = asked @ prefilter(answer, features.norm[-1], features.names)
+        return Controller(law.H, law.G, plan(matrices, law, shifts), shifts)
 
 
 @dataclass(frozen=True)

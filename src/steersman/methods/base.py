@@ -1,4 +1,4 @@
-"""What a steering method is: a direction and a plant become a controller."""
+"""What a steering method is: directions and a plant become a controller."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -9,9 +9,19 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from steersman.control import AffineLaw, Law, LTVSystem, Plant, Reference, Relative, RowsLaw, Units
+from steersman.control import (
+    AffineLaw,
+    Law,
+    LTVSystem,
+    Plant,
+    Reference,
+    Relative,
+    RowsLaw,
+    Target,
+    Units,
+)
 from steersman.diagnostics import Diagnostic
-from steersman.directions import Direction, Natural
+from steersman.directions import Direction, Features, Natural
 from steersman.errors import InputError
 
 ReferenceName = Literal["relative", "absolute"]
@@ -22,31 +32,35 @@ PlantKind = Literal["none", "products", "matrices"]
 
 @dataclass(frozen=True, eq=False)
 class Controller:
-    """The tensors of a steering law, and the schedule that its closed loop amounts to.
+    """The tensors of a steering law, and the schedules that its closed loop amounts to.
+
+    The law is linear, so what several targets `tau` ask for adds up: the plan is `plan_t tau`, and
+    the reference moves by `shifts_t tau`.
 
     Args:
         H: what is observed at each block's input, `(blocks, n, k)`.
         G: what is added at its output for each unit of error, `(blocks, n, k)`.
-        plan: the inputs that moving the feature by its whole contrast `v_t'c_t` asks for on the
-            averaged plant, `(blocks, n)`; they reach it at the output of the last block.
-        shifts: how far one unit of a relative target moves the reference of each observed number
-            from its nominal value, `(blocks, k)`; the prefilter is in it.
+        plan: the inputs that moving one feature by its whole unit `v_t'c_t`, and no other, asks
+            for on the averaged plant, `(blocks, n, features)`; they reach it at the output of the
+            last block.
+        shifts: how far one unit of a feature's relative target moves the reference of each observed
+            number from its nominal value, `(blocks, k, features)`; the prefilter is in it.
     """
 
     H: Float[Tensor, "blocks n k"]
     G: Float[Tensor, "blocks n k"]
-    plan: Float[Tensor, "blocks n"]
-    shifts: Float[Tensor, "blocks k"]
+    plan: Float[Tensor, "blocks n features"]
+    shifts: Float[Tensor, "blocks k features"]
 
-    def observes(self, direction: Direction) -> bool:
-        """Whether what is observed is the feature `v_t' x_t` itself."""
-        H, v = self.H.cpu(), direction.vectors[:-1].unsqueeze(-1).cpu()
-        return H.shape == v.shape and H.dtype == v.dtype and torch.equal(H, v)
+    def observes(self, features: Features) -> bool:
+        """Whether what is observed are the features `V_t' x_t` themselves."""
+        H, V = self.H.cpu(), features.vectors[:-1].cpu()
+        return H.shape == V.shape and H.dtype == V.dtype and torch.equal(H, V)
 
     @property
     def active(self) -> tuple[int, ...]:
         """The blocks at which anything is ever added."""
-        acts = self.G.flatten(1).any(dim=1) | self.plan.any(dim=1)
+        acts = self.G.flatten(1).any(dim=1) | self.plan.flatten(1).any(dim=1)
         return tuple(acts.nonzero().flatten().tolist())
 
 
@@ -84,17 +98,26 @@ class Evidence:
     """What a method may know.
 
     Args:
-        direction: the feature, for `x_0 .. x_T`.
+        features: the features with their directions, for `x_0 .. x_T`.
         plant: the identified plant, an `LTVSystem` for methods that need its matrices; None where
             a method needs none.
         aligned: states of aligned pairs; None where a method needs none.
         natural: how states differ naturally, as the method keeps it; None where it needs nothing.
     """
 
-    direction: Direction
+    features: Features
     plant: Plant | None = None
     aligned: AlignedStates | None = None
     natural: Natural | None = None
+
+    @property
+    def direction(self) -> Direction:
+        """The direction of the only feature, for a method that steers one at a time.
+
+        Raises:
+            InputError: there are several.
+        """
+        return self.features.one
 
     def require_plant(self, method: str) -> Plant:
         """The plant, by its products.
@@ -148,15 +171,17 @@ class Method(ABC):
     tokens: ClassVar[Literal["last", "all"]]
     aligned: ClassVar[bool] = False
     """Whether it learns from states of aligned pairs, beyond the direction."""
+    several: ClassVar[bool] = False
+    """Whether it steers several features together."""
     reference: ClassVar[ReferenceName] = "relative"
     execution: ClassVar[ExecutionName] = "plan"
 
     @abstractmethod
     def solve(self, evidence: Evidence) -> Controller:
-        """The controller for one direction.
+        """The controller for the features.
 
         Args:
-            evidence: the direction, and what else the method says that it needs.
+            evidence: the directions, and what else the method says that it needs.
         """
 
     def natural(
@@ -164,16 +189,24 @@ class Method(ABC):
         desired: Float[Tensor, "desired states n"],
         undesired: Float[Tensor, "undesired states n"],
     ) -> Natural | None:
-        """What the method has to know, and keep, of how the states of the examples differ."""
+        """What the method has to know, and keep, of how the two sides of a feature differ."""
         return None
 
     def settled(self, evidence: Evidence) -> Settled:
         """The same method with every choice made that it leaves to the evidence."""
         return Settled(self)
 
-    def relative(self, strength: float | Tensor, controller: Controller) -> tuple[Reference, Units]:
+    def columns(self, features: int) -> int:
+        """How many columns its products with the plant have at a time, about.
+
+        Args:
+            features: how many are steered.
+        """
+        return features
+
+    def relative(self, strength: Target, controller: Controller) -> tuple[Reference, Units]:
         """Where feedback wants what it observes, relative to what the token shows unsteered."""
-        return Relative(strength), Units(controller.shifts, torch.zeros_like(controller.shifts))
+        return Relative(strength), Units.shifts(controller.shifts)
 
     def law(self, controller: Controller) -> Law[Any]:
         """The law with feedback, as it is stepped in front of the blocks.

@@ -1,6 +1,6 @@
-"""Feature LQR: the optimal law for the feature itself, without a matrix of the model's width."""
+"""Feature LQR: the optimal law for features themselves, without a matrix of the model's width."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, get_args
 
 import torch
@@ -14,46 +14,54 @@ from steersman.control import (
     Plant,
     Trajectory,
     feature_lqr,
+    prefilter,
     roll_out,
 )
-from steersman.directions import Direction, Natural, natural_differences
+from steersman.directions import Features, Natural, listed, natural_differences
 from steersman.directions.natural import MOST, SHARE
-from steersman.errors import InputError, NumericalError
-from steersman.methods.base import Controller, Evidence, Method, PlantKind
+from steersman.errors import InputError
+from steersman.methods.base import Controller, Evidence, Method, PlantKind, Settled
 
 Actuators = Literal["contrast", "natural", "state"]
 Weight = float | tuple[float, ...]
-MIN_REACH = 1e-6
+MANY = 8
+"""Columns at a time of a cost-to-go that grows by the features at every weighted state."""
 
 
 @dataclass(frozen=True)
 class FeatureLQR(Method):
-    """Penalise the feature and not the state: optimal, low rank, with feed-forward.
+    """Penalise the features and not the state: optimal, low rank, with feed-forward.
 
-        minimise  sum_t q (e_t/v_t'c_t)^2 + qf (e_T/v_T'c_T)^2 + r (|u_t|/|c_T|)^2
-                  e_t = v_t' delta_t - v_t'c_t      x_{t+1} = A_t x_t + B_t w_t,  u_t = B_t w_t
-        u_t = G_t (s_t - H_t' x_t)                  H_t = A_t' W_{t+1}
+        minimise  sum_i p_i (sum_t q (e_t^i/v_t'c_t^i)^2 + qf (e_T^i/v_T'c_T^i)^2) + r effort
+                  e_t = V_t' delta_t - tau v_t'c_t    x_{t+1} = A_t x_t + B_t w_t,  u_t = B_t w_t
+        u_t = G_t (s_t - H_t' x_t)                    H_t = A_t' W_{t+1}
 
     Errors and efforts are in natural units, so that the weights mean the same for every model. The
-    plant is asked for products `A_t' W` alone, at most `T (T + 1) / 2` columns.
+    plant is asked for products `A_t' W` alone, at most `k T (T + 1) / 2` columns for `k` features.
+    A prefilter makes each feature after the last block move by its own target and by no other's on
+    the averaged plant; weights decide by which way, and how errors are shared on another one.
 
     Args:
         q: weight of the error at each block input: one number, or one a block.
         r: weight of the input, above zero: one number, or one a block.
         qf: weight of the error after the last block.
-        actuators: what a block may add: "contrast", multiples of the contrast at its output, which
-            natural states show; "natural", the leading directions in which paired examples differ
-            there, the effort measured in such differences, `r w'w` with `u = F w`; or "state",
-            anything. Least effort in every direction of the state finds directions that natural
-            states never use, and moves the feature without the behaviour.
+        actuators: what a block may add: "contrast", multiples of the contrasts at its output, which
+            natural states show, each at the effort `sum_i (w^i/|c_T^i|)^2`; "natural", the leading
+            directions in which paired examples differ there, at `w'w` in such differences; or
+            "state", anything, at `|u|^2` over the mean of `|c_T^i|^2`. Least effort in every
+            direction of the state finds directions that natural states never use, and moves the
+            feature without the behaviour. Contrasts that are alike at a block share the work there;
+            pushing one of them against the other is dear, as natural states seldom show that.
         blocks: which blocks may act; empty is all of them.
         rank: the most columns that the cost-to-go keeps; None keeps all.
-        share: of the mean square difference, that "natural" actuators hold.
-        most: the most "natural" actuators of a block.
+        weights: `p_i` of each feature by its name, above zero; 1 for those that are not named.
+        share: of a feature's mean square difference, that its "natural" actuators hold.
+        most: the most "natural" actuators of a feature at a block.
     """
 
     name: ClassVar[str] = "feature-lqr"
     plant: ClassVar[PlantKind] = "products"
+    several: ClassVar[bool] = True
     tokens: ClassVar[Literal["last", "all"]] = "last"
 
     q: Weight = 0.0
@@ -62,6 +70,7 @@ class FeatureLQR(Method):
     actuators: Actuators = "contrast"
     blocks: tuple[int, ...] = ()
     rank: int | None = None
+    weights: dict[str, float] = field(default_factory=dict)
     share: float = SHARE
     most: int = MOST
 
@@ -80,74 +89,101 @@ class FeatureLQR(Method):
         return natural_differences(desired, undesired, share=self.share, most=self.most)
 
     def solve(self, evidence: Evidence) -> Controller:
-        """The design for one unit of target on the averaged plant, scaled to reach it.
+        """The design for one unit of each target on the averaged plant, prefiltered to reach it.
 
         Raises:
-            InputError: no plant, or weights, blocks or a rank that cannot be.
-            NumericalError: the blocks that may act cannot move the feature.
+            InputError: no plant, weights, blocks or a rank that cannot be, or features that cannot
+                be told apart.
+            NumericalError: a feature that the blocks that may act cannot move, or demands that
+                they cannot meet together.
         """
-        direction, system = evidence.direction, evidence.require_plant(self.name)
-        design = self.design(direction, system, evidence.natural)
-        asked = direction.norm.double().unsqueeze(-1)
-        best = _best(design, asked, system)
-        scale = _prefilter(best, design, asked)
-        law = design.law()
+        features, system = evidence.features, evidence.require_plant(self.name)
+        design = self.design(features, system, evidence.natural)
+        # A unit of each feature's target, the others held put: (states, k, demands).
+        asked = torch.diag_embed(features.norm.double())
+        best = [_best(design, demand, system) for demand in asked.unbind(-1)]
+        errors = torch.stack([one.errors[-1] for one in best], dim=-1)
+        answer = asked[-1] - errors / design.cost.weights[-1].sqrt().unsqueeze(1)
+        scale = prefilter(answer, asked[-1].diagonal(), features.names)
+        law, like = design.law(), features.vectors
         return Controller(
-            H=law.H.float(),
-            G=law.G.float(),
-            plan=(scale * best.u).float(),
-            shifts=(scale * design.shifts(asked)).float(),
+            H=law.H.to(like),
+            G=law.G.to(like),
+            plan=(torch.stack([one.u for one in best], dim=-1) @ scale).to(like),
+            shifts=(design.shifts(asked) @ scale).to(like),
         )
 
     def design(
-        self, direction: Direction, system: Plant, natural: Natural | None = None
+        self, features: Features, system: Plant, natural: Natural | None = None
     ) -> FeatureDesign:
-        """The feature LQR of this direction on this plant, in float64.
+        """The feature LQR of these features on this plant, in float64.
 
         Raises:
-            InputError: weights, blocks or a rank that cannot be, or natural actuators of which
-                nothing is known.
+            InputError: weights, blocks or a rank that cannot be, features that cannot be told apart
+                where they are weighted, or natural actuators of which nothing is known.
         """
-        blocks = system.blocks
-        unit = direction.norm.double()
+        blocks, unit = system.blocks, features.norm.double()
         # A state without contrast asks for nothing, whatever its unit.
         square = torch.where(unit > 0, unit, torch.ones_like(unit)) ** 2
-        q = _each("q", self.q, blocks) / square[:-1]
-        r = _each("r", self.r, blocks)
-        if self.actuators != "natural":  # those have their own unit
-            r = r / direction.contrast[-1].double().square().sum()
-        r[[t for t in range(blocks) if not self._acts(t, blocks)]] = torch.inf
         if not self.qf > 0:
             raise InputError(f"qf is {self.qf}; the feature after the last block must count.")
-        qf = (self.qf / square[-1]).reshape(1)
-        cost = FeatureCost(direction.vectors.double().unsqueeze(-1), q[:, None], qf)
-        return feature_lqr(
-            system.vjp, cost, Effort(r, self._actuators(direction, natural)), self.rank
-        )
+        p, q = self._importance(features.names), _each("q", self.q, blocks)
+        for state in (*range(1, blocks), blocks):
+            if state == blocks or float(q[state]) > 0:
+                features.require_independent(state)
+        V = features.vectors.double()
+        cost = FeatureCost(V, q.unsqueeze(1) * p / square[:-1], self.qf * p / square[-1])
+        return feature_lqr(system.vjp, cost, self._effort(features, natural), self.rank)
 
-    def _acts(self, block: int, blocks: int) -> bool:
-        wrong = sorted(set(self.blocks) - set(range(blocks)))
-        if wrong:
-            raise InputError(f"blocks names {wrong}; the model has blocks 0 .. {blocks - 1}.")
-        return not self.blocks or block in self.blocks
+    def settled(self, evidence: Evidence) -> Settled:
+        """The same method; it leaves nothing to the evidence but the names of the features.
 
-    def _actuators(
-        self, direction: Direction, natural: Natural | None
-    ) -> tuple[Tensor, ...] | None:
+        Raises:
+            InputError: the weight of a feature that there is not.
+        """
+        names = evidence.features.names
+        unknown = [name for name in self.weights if name not in names]
+        if unknown:
+            raise InputError(f"weights names {listed(unknown)}; there is {listed(names)}.")
+        return Settled(self)
+
+    def columns(self, features: int) -> int:
+        """As many as the cost-to-go has: with a weight on the last state alone, the features."""
+        weighted = self.q if isinstance(self.q, tuple) else (self.q,)
+        return features * (MANY if any(weighted) else 1)
+
+    def _importance(self, names: tuple[str, ...]) -> Float[Tensor, " features"]:
+        for name, weight in self.weights.items():
+            if not 0 < weight < torch.inf:
+                raise InputError(
+                    f"the weight of {name!r} is {weight}; it must be finite and above zero."
+                )
+        return torch.tensor([self.weights.get(name, 1.0) for name in names], dtype=torch.float64)
+
+    def _effort(self, features: Features, natural: Natural | None) -> Effort:
+        """What the blocks may add, and its weight in natural units."""
         if self.actuators not in get_args(Actuators):
             raise InputError(
                 f"actuators is {self.actuators!r}; choose one of {', '.join(get_args(Actuators))}."
             )
-        if self.actuators == "state":
-            return None
+        blocks = features.blocks
+        wrong = sorted(set(self.blocks) - set(range(blocks)))
+        if wrong:
+            raise InputError(f"blocks names {wrong}; the model has blocks 0 .. {blocks - 1}.")
+        r = _each("r", self.r, blocks)
+        r[[t for t in range(blocks) if self.blocks and t not in self.blocks]] = torch.inf
         if self.actuators == "natural":
             if natural is None:
                 raise InputError(
                     "natural actuators need to know how states differ naturally: fit from examples."
                 )
-            return tuple(natural.factors[1:].double())
-        unit = torch.nn.functional.normalize(direction.contrast[1:].double(), dim=-1)
-        return tuple(c.unsqueeze(-1) for c in unit)
+            return Effort(r, tuple(natural.factors[1:].double()))
+        contrast = features.contrast.double()
+        square = contrast[-1].square().sum(0)
+        if self.actuators == "state":
+            return Effort(r / square.mean())
+        units = torch.nn.functional.normalize(contrast[1:], dim=1)
+        return Effort(tuple(r.unsqueeze(1) / square), tuple(units))
 
 
 def _each(name: str, weight: Weight, blocks: int) -> Float[Tensor, " blocks"]:
@@ -158,21 +194,8 @@ def _each(name: str, weight: Weight, blocks: int) -> Float[Tensor, " blocks"]:
     return found.expand(blocks).clone()
 
 
-def _best(design: FeatureDesign, asked: Float[Tensor, "states 1"], system: Plant) -> Trajectory:
+def _best(design: FeatureDesign, asked: Float[Tensor, "states k"], system: Plant) -> Trajectory:
     """The closed loop on the plant; a truncated design has to be run on it."""
     if not any(design.discarded):
         return design.schedule(asked)
     return roll_out(system.jvp, design.cost, design.effort, asked, design.feedback(asked))
-
-
-def _prefilter(best: Trajectory, design: FeatureDesign, asked: Float[Tensor, "states 1"]) -> float:
-    """The factor that makes the feature after the last block move by what was asked."""
-    unit = float(asked[-1])
-    reached = unit - float(best.errors[-1] / design.cost.weights[-1].sqrt())
-    if not reached > MIN_REACH * unit:
-        raise NumericalError(
-            f"The blocks that may act move the final feature by {reached:.3g} where {unit:.3g} is "
-            "asked: they have no authority over it. Let more blocks act, raise qf/r, or choose "
-            "another direction."
-        )
-    return unit / reached

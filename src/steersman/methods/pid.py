@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from steersman.control import Law, PIDLaw, plan, prefilter
+from steersman.control import Law, PIDLaw, plan, prefilter, reached
 from steersman.methods.base import Controller, Evidence, Method, PlantKind
 
 
@@ -51,10 +51,10 @@ class SPID(Method):
         """
         direction, system = evidence.direction, evidence.require_plant(self.name)
         v, p = direction.vectors[:-1], direction.patterns[:-1]
-        asked = direction.norm[:-1].unsqueeze(-1)
+        asked = direction.norm[:-1, None, None]
         nominal = PIDLaw(v, self.kp, self.ki, self.kd, None, self.blocks or None, p)
-        last, unit = direction.vectors[-1], float(direction.norm[-1])
-        shifts = asked * prefilter(system, nominal, asked, last, unit)
+        answer = reached(system, plan(system, nominal, asked), direction.vectors[-1:].mT)
+        shifts = asked @ prefilter(answer, direction.norm[-1:])
         acts = torch.zeros(len(v), 1)
         acts[list(self.blocks) if self.blocks else slice(None)] = 1
         return Controller(

@@ -20,7 +20,7 @@ from timing import Side, alternate, ratios, spread, taken_by
 from torch import Tensor
 
 from steersman.control import LTVSystem
-from steersman.directions import Direction
+from steersman.directions import Direction, Features
 from steersman.methods import ALQR, Evidence, FeatureLQR
 from steersman.plant import Averaged, jacobians, linearize
 from steersman.plant.average import COLUMNS
@@ -105,12 +105,12 @@ def _shown(cost: dict[str, float]) -> str:
 
 
 def _design(side: str, model: Any, ids: Tensor) -> None:
-    direction = _direction(model.config.hidden_size, model.config.num_hidden_layers)
+    features = Features.of(_direction(model.config.hidden_size, model.config.num_hidden_layers))
     if side == "dense":
-        ALQR().solve(Evidence(direction, LTVSystem(jacobians(model, ids))))
+        ALQR().solve(Evidence(features, LTVSystem(jacobians(model, ids))))
     else:
         run = linearize(model, ids, chunk=COLUMNS)
-        FeatureLQR().solve(Evidence(direction, Averaged((run,))))
+        FeatureLQR().solve(Evidence(features, Averaged((run,))))
 
 
 def _direction(n: int, blocks: int) -> Direction:

@@ -41,7 +41,8 @@ def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = No
         rows: which prompts of a batch; None is all.
 
     Returns:
-        The channel; the trace shows the features `V_t' x_t`, whatever the law observes.
+        The channel; the trace shows the features `V_t' x_t`, whatever the law observes, up to what
+        comes out of the last block.
 
     Raises:
         InputError: an unknown choice, choices that contradict each other, or a choice that this
@@ -66,7 +67,7 @@ def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = No
         law=law,
         reference=setpoint,
         units=units,
-        watch=features.vectors[:-1],
+        watch=features.vectors,
         scale=natural,
         tokens=tokens,
         rows=rows,

@@ -28,18 +28,23 @@ SteeringPath = Annotated[
     ),
 ]
 Target = Annotated[
-    float | None,
+    list[str] | None,
     typer.Option(
         "--target",
         "-t",
-        help="Strength in natural units, from undesired (0) to desired (1). [dim]1.0[/dim]",
+        metavar="[NAME=]NUMBER",
+        help="Strength in natural units, from undesired (0) to desired (1); of several features "
+        "once for each, by name. [dim]1.0[/dim]",
         show_default=False,
     ),
 ]
 Lambda = Annotated[
-    float | None,
+    list[str] | None,
     typer.Option(
-        "--lambda", help="Strength as the paper has it, in place of --target.", show_default=False
+        "--lambda",
+        metavar="[NAME=]NUMBER",
+        help="Strength as the paper has it, in place of --target.",
+        show_default=False,
     ),
 ]
 TokensOption = Annotated[
@@ -92,6 +97,8 @@ Chat = Annotated[
 QuestionsAsChat = Annotated[
     bool, typer.Option("--chat", help="Take the questions in the file for a user's messages.")
 ]
+BatchSize = Annotated[int, typer.Option(min=1, help="Examples at a time.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 OutFolder = Annotated[
     Path,
     typer.Option(

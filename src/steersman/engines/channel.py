@@ -25,8 +25,9 @@ class Channel:
         law: what to do; `u_t = law(x_t)`.
         reference: where its observations should be.
         units: natural units of the law's observations.
-        watch: directions at each block whose projections the trace shows, `(blocks, n, features)`.
-        scale: natural units of these projections, for the trace.
+        watch: directions whose projections the trace shows, of each block's input and perhaps one
+            more of the last block's output, `(blocks or blocks + 1, n, features)`.
+        scale: natural units of the projections at the blocks' inputs, for the trace.
         tokens: "last" steers the prompt's last token and every generated one, "all" every token,
             "matching" those whose id is one of `matching`.
         rows: which prompts of the batch it steers; None is all of them.
@@ -46,7 +47,7 @@ class Channel:
     law: Law[Any]
     reference: Reference
     units: Units
-    watch: Float[Tensor, "blocks n features"]
+    watch: Float[Tensor, "watched n features"]
     scale: Units
     tokens: Tokens = "all"
     rows: tuple[int, ...] | None = None
@@ -67,12 +68,13 @@ class Channel:
         if self.rows is not None and len(set(self.rows)) != len(self.rows):
             raise InputError(f"rows {self.rows} name a prompt twice.")
         if self.final is None and (self.observer is not None or self.reference.needs_start):
-            raise InputError(
-                "what is corrected, or held, is read after the last block: give final."
+            raise InputError("what is corrected or held is read after the last block: give final.")
+        blocks, n, features = self.law.blocks, self.law.n, len(self.names)
+        if tuple(self.watch.shape) not in {(blocks, n, features), (blocks + 1, n, features)}:
+            raise ShapeError(
+                f"watch has shape {tuple(self.watch.shape)}; expected ({blocks}, {n}, {features}), "
+                f"or {blocks + 1} of them with one for the last block's output."
             )
-        expected = (self.law.blocks, self.law.n, len(self.names))
-        if tuple(self.watch.shape) != expected:
-            raise ShapeError(f"watch has shape {tuple(self.watch.shape)}; expected {expected}.")
 
     def to(self, device: torch.device) -> "Channel":
         """The same channel on another device."""

@@ -65,6 +65,7 @@ class Lane:
         self.reached: Tensor | None = None
         self.state = channel.law.init(self.count)
         self.observed: dict[int, Tensor] = {}
+        self.nominal: dict[int, Tensor] = {}
         self._known: tuple[Channel, tuple[Tensor, ...]] | None = None
 
     def tokens(self, window: Window, skip: int) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -113,6 +114,20 @@ class Lane:
         found = channel.observer.step(mine, missed, self.open[:, -1])
         return found if self.rows is None else last.index_copy(0, self.rows, found)
 
+    def show_nominal(self, channel: Channel, state: int, x: Tensor) -> None:
+        """Keep the watched features of a nominal state, for the trace."""
+        if state < len(channel.watch):
+            V = channel.watch[state].to(x.device)
+            shown = self._states(x).to(V.dtype) @ V
+            self.nominal[state] = shown.view(*self.open.shape, V.shape[1])
+
+    def show_final(self, channel: Channel, y: Tensor, recorder: Recorder, skip: int) -> None:
+        """Record the last block's output, with everything added to it, where it is watched."""
+        state = channel.law.blocks
+        if state < len(channel.watch):
+            mine = self._states(y).view(*self.open.shape, y.shape[-1])
+            recorder.block(state, mine, None, None, skip, self.nominal.get(state))
+
     def steer(
         self,
         channel: Channel,
@@ -134,7 +149,8 @@ class Lane:
             wanted = (
                 reference.view(*self.open.shape, reference.shape[1]) if channel.tracks else None
             )
-            recorder.block(block, states.view(*self.open.shape, x.shape[-1]), wanted, u, skip)
+            mine = states.view(*self.open.shape, x.shape[-1])
+            recorder.block(block, mine, wanted, u, skip, self.nominal.get(block))
         if u is None or not channel.law.is_active(block):
             return y
         if self.rows is None:

@@ -247,24 +247,33 @@ class Run:
             return None
         current = self._current()
         x = hidden_in(args, kwargs)
-        channels = self._channels_on(x.device)
+        channels, y = self._channels_on(x.device), hidden_out(output)
+        last = block + 1 == len(self._blocks)
         if current.passive:
             for index in self._relative:
-                current.lanes[index].remember(channels[index], block, x)
-                if block == len(self._blocks) - 1:
-                    current.lanes[index].begin(channels[index], hidden_out(output))
+                lane, channel = current.lanes[index], channels[index]
+                lane.remember(channel, block, x)
+                if self._traced:
+                    lane.show_nominal(channel, block, x)
+                if last:
+                    lane.begin(channel, y)
+                if last and self._traced:
+                    lane.show_nominal(channel, block + 1, y)
             return None
         current.fired += 1
-        y = hidden_out(output)
         for index, channel in enumerate(channels):
             lane = current.lanes[index]
             recorder = self._recorders[-1][index] if self._traced else None
             if lane.fully is False and recorder is None:
                 continue
             y = lane.steer(channel, block, x, y, recorder, current.skip)
-        if block == len(self._blocks) - 1:
+        if last:
             for index in self._corrections:
                 current.lanes[index].end(channels[index], y)
+        if last and self._traced:
+            for index, channel in enumerate(channels):
+                recorder = self._recorders[-1][index]
+                current.lanes[index].show_final(channel, y, recorder, current.skip)
         return output if y is hidden_out(output) else with_hidden(output, y)
 
     def _current(self) -> Pass:

@@ -36,7 +36,7 @@ class Coupling:
 
     @property
     def price(self) -> Float[Tensor, " features"]:
-        """How many times the effort it takes to hold the other features put."""
+        """How many times the effort it takes with the others held; below 1 where they help push."""
         return self.effort / self.alone
 
     def __str__(self) -> str:

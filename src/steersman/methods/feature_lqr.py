@@ -39,7 +39,7 @@ class FeatureLQR(Method):
     Errors and efforts are in natural units, so that the weights mean the same for every model. The
     plant is asked for products `A_t' W` alone, at most `k T (T + 1) / 2` columns for `k` features.
     A prefilter makes each feature after the last block move by its own target and by no other's on
-    the averaged plant; weights decide by which way, and how errors are shared on another one.
+    the averaged plant; the weights decide by which way, and how closely feedback holds each.
 
     Args:
         q: weight of the error at each block input: one number, or one a block.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from steersman.bounding import TrackingBound, authority, bound
     from steersman.calibration import KL, Calibration, Effort, Perplexity, Score, calibrate
     from steersman.control import LTVSystem
-    from steersman.data import ContrastivePairs
+    from steersman.data import AlignedPairs, ContrastivePairs
     from steersman.engines import Run, Trace
     from steersman.fitting import fit, identify
     from steersman.loading import load
@@ -48,6 +48,7 @@ __all__ = [
     "SPID",
     "ALQRPlus",
     "ActivationAddition",
+    "AlignedPairs",
     "Calibration",
     "ContrastivePairs",
     "Counterfactual",
@@ -78,7 +79,7 @@ _HOMES = {
     "calibration": ("KL", "Calibration", "Effort", "Perplexity", "Score", "calibrate"),
     "bounding": ("TrackingBound", "authority", "bound"),
     "control": ("LTVSystem",),
-    "data": ("ContrastivePairs",),
+    "data": ("AlignedPairs", "ContrastivePairs"),
     "engines": ("Run", "Trace"),
     "fitting": ("fit", "identify"),
     "loading": ("load",),

@@ -82,7 +82,7 @@ def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = No
 
 
 def units_of(features: Features) -> Units:
-    """Natural units of the features at the input of each block: `|c_t|` and `origin_t`."""
+    """Natural units of the features at the input of each block: `v_t'c_t` and `origin_t`."""
     return Units(features.norm[:-1], features.origin[:-1])
 
 

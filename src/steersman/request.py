@@ -28,11 +28,11 @@ class Request:
     """How strongly a steering is to act, against what, how, and where.
 
         s_t = H_t' xbar_t + shifts_t target   relative to what the token shows unsteered
-        s_t = origin_t + target |c_t|         absolute
-        s_t = lambda |c_t|                    as the paper has it, absolute too
+        s_t = origin_t + target v_t'c_t       absolute
+        s_t = lambda v_t'c_t                  as the paper has it, absolute too
 
-    `|c_t|` and `origin_t` are the natural units, `shifts_t` is the controller's; every feature has
-    a target of its own.
+    `v_t'c_t`, which is `|c_t|` along the contrast, and `origin_t` are the natural units, `shifts_t`
+    is the controller's; every feature has a target of its own.
 
     Args:
         amounts: target in natural units, or the paper's lambda where `paper`, of each feature by

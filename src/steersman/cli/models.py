@@ -6,7 +6,13 @@ from typing import Any
 from steersman import windtunnel
 from steersman.cli.console import note
 from steersman.cli.writing import as_example
-from steersman.data import ContrastivePairs, Example, read_prompts
+from steersman.data import (
+    AlignedPairs,
+    ContrastivePairs,
+    Example,
+    load_examples,
+    read_prompts,
+)
 from steersman.data.files import read_table
 from steersman.data.records import read_side
 from steersman.errors import InputError, UnknownNameError
@@ -33,8 +39,8 @@ def open_model(name: str, dtype: str = AUTO, device_map: str | None = None) -> t
     return windtunnel.load(dtype=DTYPES.get(dtype, DTYPES["float32"]))
 
 
-def open_pairs(name: str, *, count: int, seed: int, chat: bool) -> ContrastivePairs:
-    """Contrastive pairs from a file, or of the wind tunnel's world.
+def open_pairs(name: str, *, count: int, seed: int, chat: bool) -> ContrastivePairs | AlignedPairs:
+    """Contrastive or aligned pairs from a file, or pairs of the wind tunnel's world.
 
     Args:
         name: a path, or `windtunnel:` and a behaviour.
@@ -49,7 +55,7 @@ def open_pairs(name: str, *, count: int, seed: int, chat: bool) -> ContrastivePa
     kind, colon, behaviour = name.partition(":")
     if kind == WINDTUNNEL and colon:
         return windtunnel.behaviour(behaviour).pairs(seed, count)
-    return ContrastivePairs.load(name, chat=chat)
+    return load_examples(name, chat=chat)
 
 
 def open_domains(

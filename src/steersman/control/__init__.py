@@ -1,5 +1,6 @@
 """Control on a linear time-varying plant. Torch only: it knows no language model."""
 
+from steersman.control.angular import AngularLaw
 from steersman.control.effort import Effort
 from steersman.control.feature_cost import FeatureCost
 from steersman.control.feature_design import FeatureDesign
@@ -21,6 +22,7 @@ __all__ = [
     "Absolute",
     "AffineField",
     "AffineLaw",
+    "AngularLaw",
     "Effort",
     "FeatureCost",
     "FeatureDesign",

@@ -6,6 +6,7 @@ from steersman.control.feature_cost import FeatureCost
 from steersman.control.feature_design import FeatureDesign
 from steersman.control.field import AffineField
 from steersman.control.law import AffineLaw, Law
+from steersman.control.low_rank import LowRankGains, low_rank_gains
 from steersman.control.lqr import cost, feature_gains
 from steersman.control.pid import PIDLaw, PIDState
 from steersman.control.propagate import Product, propagate
@@ -28,6 +29,7 @@ __all__ = [
     "FeatureDesign",
     "LTVSystem",
     "Law",
+    "LowRankGains",
     "PIDLaw",
     "PIDState",
     "Paper",
@@ -47,6 +49,7 @@ __all__ = [
     "duality_gap",
     "feature_gains",
     "feature_lqr",
+    "low_rank_gains",
     "plan",
     "prefilter",
     "propagate",

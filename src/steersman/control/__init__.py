@@ -17,6 +17,7 @@ from steersman.control.simulate import Rollout, plan, prefilter, reached, simula
 from steersman.control.square_root import feature_lqr
 from steersman.control.stage import Stage
 from steersman.control.system import LTVSystem, Plant
+from steersman.control.toward import Toward
 from steersman.control.trajectory import Trajectory, duality_gap, roll_out
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "RowsLaw",
     "Stage",
     "Target",
+    "Toward",
     "Trajectory",
     "Units",
     "cost",

@@ -193,11 +193,11 @@ def grouped(steerings: Sequence[_One | None]) -> list[tuple[_One, Rows]]:
 def _measured(
     request: Request, against: ReferenceName, natural: Units, parts: Parts
 ) -> tuple[Reference, Units]:
-    """Where feedback wants the feature, and in which units."""
+    """Where feedback wants what it observes, and in which units."""
     if request.paper:
         return Paper(request.value), natural
     if against == "absolute":
-        return Absolute(request.value), natural
+        return parts.method.absolute(request.value, parts.controller, parts.direction)
     return parts.method.relative(request.value, parts.controller)
 
 
@@ -240,9 +240,14 @@ def _choices(parts: Parts, request: Request) -> tuple[ReferenceName, ExecutionNa
         )
     if how == "feedback" and not bool(parts.controller.H.any()):
         raise InputError(f"{method.name} observes nothing; it only runs as a plan.")
-    if against == "absolute" and not parts.controller.observes(parts.direction):
+    if how == "plan" and not bool(parts.controller.plan.any()):
         raise InputError(
-            f"{method.name} does not observe the feature itself, so it knows no absolute setpoint; "
-            "use reference='relative'."
+            f"{method.name} has no plan: what it adds depends on the state; use "
+            "execution='feedback'."
+        )
+    if request.paper and not parts.controller.observes(parts.direction):
+        raise InputError(
+            f"{method.name} does not observe the feature itself, and lambda_ is a value of that; "
+            "use target=."
         )
     return against, how

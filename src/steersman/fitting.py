@@ -16,19 +16,17 @@ from steersman.errors import InputError
 from steersman.methods import METHODS, AlignedStates, Evidence, Method, method_named
 from steersman.plant import (
     CHUNK,
-    Blocks,
     Positions,
     average,
     capture_states,
     capture_tokens,
     estimate,
-    locate,
     positions_named,
     tokenize,
-    unwrap,
 )
 from steersman.plant import identify as identify_blocks
-from steersman.provenance import Provenance, tokenizer_hash, vocabulary_size
+from steersman.provenance import Provenance
+from steersman.reading import Reading
 from steersman.steering import Steering
 
 DEFAULT_JACOBIAN_PROMPTS = 32
@@ -127,7 +125,6 @@ def fit(
     """
     chosen = _method(method, q, r, qf)
     rule = positions_named(positions) if isinstance(positions, str) else positions
-    blocks = locate(model)
     direction = read_direction(
         model, tokenizer, pairs, positions=rule, batch_size=batch_size, progress=progress
     )
@@ -144,9 +141,22 @@ def fit(
         aligned = read_aligned(
             model, tokenizer, pairs, positions=rule, batch_size=batch_size, progress=progress
         )
-    evidence = Evidence(direction, system, aligned)
+    made = Provenance.of(
+        model,
+        tokenizer,
+        pairs_hash=pairs.fingerprint(),
+        pairs=(len(pairs.desired), len(pairs.undesired)),
+        positions=str(rule),
+        jacobian_prompts=len(prompts),
+        decision_tokens=decision_tokens(tokenizer, pairs, rule),
+    )
+    read = Reading(
+        *(model, tokenizer, pairs, rule, direction, chosen, made),
+        batch_size=batch_size,
+        progress=progress,
+    )
+    evidence = Evidence(direction, system, aligned, read)
     settled = chosen.settled(evidence)
-    made = _provenance(model, tokenizer, blocks, pairs, rule, len(prompts))
     return Steering(direction, settled.solve(evidence), settled, made)
 
 
@@ -256,36 +266,6 @@ def _plant_prompts(
     if isinstance(asked, LTVSystem) or method.plant == "none":
         return []
     return list(asked or pairs.desired[:DEFAULT_JACOBIAN_PROMPTS])
-
-
-def _provenance(
-    model: nn.Module,
-    tokenizer: Any,
-    blocks: Blocks,
-    pairs: ContrastivePairs,
-    rule: Positions,
-    jacobian_prompts: int,
-) -> Provenance:
-    config = getattr(unwrap(model), "config", None)
-    return Provenance(
-        model=_shareable_name(str(getattr(config, "_name_or_path", ""))),
-        revision=str(getattr(config, "_commit_hash", None) or ""),
-        model_type=str(getattr(config, "model_type", "")),
-        blocks=len(blocks),
-        n=blocks.n,
-        vocab_size=vocabulary_size(config),
-        tokenizer_hash=tokenizer_hash(tokenizer),
-        pairs_hash=pairs.fingerprint(),
-        pairs=(len(pairs.desired), len(pairs.undesired)),
-        positions=str(rule),
-        jacobian_prompts=jacobian_prompts,
-        decision_tokens=decision_tokens(tokenizer, pairs, rule),
-    )
-
-
-def _shareable_name(name_or_path: str) -> str:
-    """A model's name as it may be published: of a local folder, only its own name."""
-    return Path(name_or_path).name if Path(name_or_path).is_dir() else name_or_path
 
 
 def _method(method: str | Method, q: float | None, r: float | None, qf: float | None) -> Method:

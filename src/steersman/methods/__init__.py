@@ -8,15 +8,25 @@ from steersman.methods.base import (
     Controller,
     Evidence,
     ExecutionName,
+    Means,
     Method,
     PlantKind,
+    Read,
     ReferenceName,
 )
 from steersman.methods.counterfactual import Counterfactual
 from steersman.methods.feature_lqr import FeatureLQR
 from steersman.methods.pid import SPID, ProportionalAddition
 
-_ALL = (ALQR, ALQRPlus, FeatureLQR, SPID, ProportionalAddition, ActivationAddition, Counterfactual)
+_ALL = (
+    ALQR,
+    ALQRPlus,
+    FeatureLQR,
+    SPID,
+    ProportionalAddition,
+    ActivationAddition,
+    Counterfactual,
+)
 METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
 
 
@@ -43,9 +53,11 @@ __all__ = [
     "Evidence",
     "ExecutionName",
     "FeatureLQR",
+    "Means",
     "Method",
     "PlantKind",
     "ProportionalAddition",
+    "Read",
     "ReferenceName",
     "method_named",
 ]

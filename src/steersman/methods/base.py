@@ -1,7 +1,7 @@
 """What a steering method is: a direction and a plant become a controller."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -9,7 +9,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from steersman.control import AffineLaw, Law, LTVSystem, Plant, Reference, Relative, RowsLaw, Units
+from steersman.control import (
+    Absolute,
+    AffineLaw,
+    Law,
+    LTVSystem,
+    Plant,
+    Reference,
+    Relative,
+    RowsLaw,
+    Units,
+)
 from steersman.directions import Direction
 from steersman.errors import InputError
 
@@ -36,6 +46,12 @@ class Controller:
     G: Float[Tensor, "blocks n k"]
     plan: Float[Tensor, "blocks n"]
     shifts: Float[Tensor, "blocks k"]
+
+    @classmethod
+    def schedule(cls, inputs: Float[Tensor, "blocks n"]) -> "Controller":
+        """One that observes nothing, and adds `target inputs_t` at the output of each block."""
+        G = inputs.unsqueeze(-1)
+        return cls(torch.zeros_like(G), G, inputs, torch.ones_like(G[:, 0]))
 
     def observes(self, direction: Direction) -> bool:
         """Whether what is observed is the feature `v_t' x_t` itself."""
@@ -65,6 +81,29 @@ class AlignedStates:
 
 
 @dataclass(frozen=True, eq=False)
+class Means:
+    """The mean states of the two sides.
+
+    Args:
+        desired: mean `x_0 .. x_T` of the desired examples, `(states, n)`.
+        undesired: the same of the undesired ones.
+    """
+
+    desired: Float[Tensor, "states n"]
+    undesired: Float[Tensor, "states n"]
+
+    @property
+    def contrast(self) -> Float[Tensor, "states n"]:
+        """What is still missing: mean desired minus mean undesired."""
+        return self.desired - self.undesired
+
+
+Read = Callable[[Float[Tensor, "blocks n"] | None], Means]
+"""Reads the mean states of both sides, the undesired ones while this schedule steers them; None
+steers nothing. The schedule acts at the tokens at which the finished steering does by default."""
+
+
+@dataclass(frozen=True, eq=False)
 class Evidence:
     """What a method may know.
 
@@ -73,11 +112,14 @@ class Evidence:
         plant: the identified plant, an `LTVSystem` for methods that need its matrices; None where
             a method needs none.
         aligned: states of aligned pairs; None where a method needs none.
+        read: runs the examples again, bare or steered, at the price of a forward pass over each;
+            None where there is no model to run.
     """
 
     direction: Direction
     plant: Plant | None = None
     aligned: AlignedStates | None = None
+    read: Read | None = None
 
     def require_plant(self, method: str) -> Plant:
         """The plant, by its products.
@@ -112,6 +154,18 @@ class Evidence:
             )
         return self.aligned
 
+    def require_read(self, method: str) -> Read:
+        """What reads the examples' mean states.
+
+        Raises:
+            InputError: there is none.
+        """
+        if self.read is None:
+            raise InputError(
+                f"{method} reads the examples' states while it is fitted: fit it on a model."
+            )
+        return self.read
+
 
 class Method(ABC):
     """A named way to a controller; a frozen dataclass whose fields are its hyper-parameters.
@@ -142,6 +196,21 @@ class Method(ABC):
     def relative(self, strength: float | Tensor, controller: Controller) -> tuple[Reference, Units]:
         """Where feedback wants what it observes, relative to what the token shows unsteered."""
         return Relative(strength), Units(controller.shifts, torch.zeros_like(controller.shifts))
+
+    def absolute(
+        self, strength: float | Tensor, controller: Controller, direction: Direction
+    ) -> tuple[Reference, Units]:
+        """Where feedback wants what it observes, whatever the token shows unsteered.
+
+        Raises:
+            InputError: what it observes has no absolute setpoint, or not at this strength.
+        """
+        if not controller.observes(direction):
+            raise InputError(
+                f"{self.name} does not observe the feature itself, so it knows no absolute "
+                "setpoint; use reference='relative'."
+            )
+        return Absolute(strength), Units(direction.norm[:-1], direction.origin[:-1])
 
     def law(self, controller: Controller) -> Law[Any]:
         """The law with feedback, as it is stepped in front of the blocks.

@@ -1,0 +1,77 @@
+"""What a fit may ask the examples again: mean states, bare or while a schedule steers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from steersman.data import ContrastivePairs, Example
+from steersman.directions import Direction
+from steersman.methods import Controller, Means, Method
+from steersman.plant import Positions, capture_states
+from steersman.provenance import Provenance
+from steersman.steering import Steering
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """Runs the examples again, the undesired ones while a schedule steers them.
+
+        mean(x_t | desired),    mean(x_t | undesired, u_i at the output of every block i)
+
+    The schedule is attached as the finished steering will be: at the same tokens, by the same
+    engine. Nothing is run before it is asked for.
+
+    Args:
+        model: the model.
+        tokenizer: its tokenizer.
+        pairs: the examples.
+        positions: which of their tokens are read.
+        direction: the feature.
+        method: what is being fitted; it says which tokens are steered.
+        provenance: where the steering comes from.
+        batch_size: examples at a time.
+        progress: show how far it is.
+    """
+
+    model: nn.Module
+    tokenizer: Any
+    pairs: ContrastivePairs
+    positions: Positions
+    direction: Direction
+    method: Method
+    provenance: Provenance
+    batch_size: int = 16
+    progress: bool = False
+
+    def __call__(self, inputs: Float[Tensor, "blocks n"] | None) -> Means:
+        """The mean states of both sides, the undesired ones under these inputs.
+
+        Raises:
+            NumericalError: inputs or states that are not finite.
+        """
+        if inputs is None or not bool(inputs.any()):
+            return self._bare
+        schedule = Controller.schedule(inputs.to(self.direction.contrast))
+        steering = Steering(self.direction, schedule, self.method, self.provenance)
+        with steering.attach(self.model, 1.0, reference="relative", execution="plan", trace=False):
+            return Means(self._bare.desired, self._mean(self.pairs.undesired))
+
+    @cached_property
+    def _bare(self) -> Means:
+        return Means(self._mean(self.pairs.desired), self._mean(self.pairs.undesired))
+
+    def _mean(self, examples: Sequence[Example]) -> Float[Tensor, "states n"]:
+        states = capture_states(
+            self.model,
+            self.tokenizer,
+            examples,
+            self.positions,
+            batch_size=self.batch_size,
+            progress=self.progress,
+        )
+        return states.mean(0, dtype=torch.float64)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
         ALQRPlus,
         Counterfactual,
         FeatureLQR,
+        PIDSteering,
+        PIDSteeringOnce,
         ProportionalAddition,
     )
     from steersman.steering import Steering, attach
@@ -48,6 +50,8 @@ __all__ = [
     "Counterfactual",
     "FeatureLQR",
     "LTVSystem",
+    "PIDSteering",
+    "PIDSteeringOnce",
     "ProportionalAddition",
     "Run",
     "Steering",
@@ -74,6 +78,8 @@ _HOMES = {
         "ActivationAddition",
         "Counterfactual",
         "FeatureLQR",
+        "PIDSteering",
+        "PIDSteeringOnce",
         "ProportionalAddition",
     ),
     "steering": ("Steering", "attach"),

@@ -17,6 +17,7 @@ from steersman.methods.base import (
 from steersman.methods.counterfactual import Counterfactual
 from steersman.methods.feature_lqr import FeatureLQR
 from steersman.methods.pid import SPID, ProportionalAddition
+from steersman.methods.pid_steering import PIDSteering, PIDSteeringOnce
 
 _ALL = (
     ALQR,
@@ -24,6 +25,8 @@ _ALL = (
     FeatureLQR,
     SPID,
     ProportionalAddition,
+    PIDSteering,
+    PIDSteeringOnce,
     ActivationAddition,
     Counterfactual,
 )
@@ -55,6 +58,8 @@ __all__ = [
     "FeatureLQR",
     "Means",
     "Method",
+    "PIDSteering",
+    "PIDSteeringOnce",
     "PlantKind",
     "ProportionalAddition",
     "Read",

@@ -16,12 +16,14 @@ from steersman.methods.base import (
 )
 from steersman.methods.counterfactual import Counterfactual
 from steersman.methods.feature_lqr import FeatureLQR
+from steersman.methods.open_loop import OpenLoopLQR
 from steersman.methods.pid import SPID, ProportionalAddition
 from steersman.methods.pid_steering import PIDSteering, PIDSteeringOnce
 
 _ALL = (
     ALQR,
     ALQRPlus,
+    OpenLoopLQR,
     FeatureLQR,
     SPID,
     ProportionalAddition,
@@ -58,6 +60,7 @@ __all__ = [
     "FeatureLQR",
     "Means",
     "Method",
+    "OpenLoopLQR",
     "PIDSteering",
     "PIDSteeringOnce",
     "PlantKind",

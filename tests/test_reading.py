@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 import steersman as sm
 from steersman.errors import NumericalError
-from steersman.methods import ActivationAddition, Method, PIDSteering
+from steersman.methods import ActivationAddition, AngularSteering, Method, PIDSteering
 from steersman.plant import HookSet, LastToken, capture_states, hooked
 from steersman.reading import Reading
 
@@ -80,7 +80,7 @@ def test_the_model_is_left_bare_also_where_the_inputs_are_not_finite(asked: Read
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(
-    ("method", "passes"), [(ActivationAddition(), 2), (PIDSteering(), 6)]
+    ("method", "passes"), [(ActivationAddition(), 2), (AngularSteering(), 4), (PIDSteering(), 6)]
 )
 def test_nothing_is_run_before_it_is_asked_for(
     method: Method, passes: int, asked: Reading, tiny_tokenizer: Any

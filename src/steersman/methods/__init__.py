@@ -3,6 +3,7 @@
 from steersman.errors import UnknownNameError
 from steersman.methods.addition import ActivationAddition
 from steersman.methods.alqr import ALQR, ALQRPlus
+from steersman.methods.angular import AngularSteering
 from steersman.methods.base import (
     AlignedStates,
     Controller,
@@ -30,6 +31,7 @@ _ALL = (
     PIDSteering,
     PIDSteeringOnce,
     ActivationAddition,
+    AngularSteering,
     Counterfactual,
 )
 METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
@@ -53,6 +55,7 @@ __all__ = [
     "ActivationAddition",
     "AlignedStates",
     "ALQRPlus",
+    "AngularSteering",
     "Controller",
     "Counterfactual",
     "Evidence",

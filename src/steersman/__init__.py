@@ -37,8 +37,10 @@ if TYPE_CHECKING:
         PIDSteering,
         PIDSteeringOnce,
         ProportionalAddition,
+        Tracking,
     )
     from steersman.steering import Steering, attach
+    from steersman.tracking import track
 
 __version__ = "0.1.0"
 
@@ -61,10 +63,12 @@ __all__ = [
     "Steering",
     "SteersmanError",
     "Trace",
+    "Tracking",
     "attach",
     "fit",
     "identify",
     "load",
+    "track",
 ]
 
 # torch and transformers take seconds to import, so a name is fetched when it is first asked for.
@@ -87,8 +91,10 @@ _HOMES = {
         "PIDSteering",
         "PIDSteeringOnce",
         "ProportionalAddition",
+        "Tracking",
     ),
     "steering": ("Steering", "attach"),
+    "tracking": ("track",),
 }
 _PARTS = (*_HOMES, "directions", "plant", "provenance", "store")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -20,6 +20,7 @@ from steersman.methods.feature_lqr import FeatureLQR
 from steersman.methods.open_loop import OpenLoopLQR
 from steersman.methods.pid import SPID, ProportionalAddition
 from steersman.methods.pid_steering import PIDSteering, PIDSteeringOnce
+from steersman.methods.tracking import Tracking
 
 _ALL = (
     ALQR,
@@ -32,6 +33,7 @@ _ALL = (
     PIDSteeringOnce,
     ActivationAddition,
     AngularSteering,
+    Tracking,
     Counterfactual,
 )
 METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
@@ -70,5 +72,6 @@ __all__ = [
     "ProportionalAddition",
     "Read",
     "ReferenceName",
+    "Tracking",
     "method_named",
 ]

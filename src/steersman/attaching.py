@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from steersman.artifact import Parts
-from steersman.control import Absolute, AffineLaw, Law, Paper, Reference, Units
+from steersman.control import Absolute, AffineLaw, Capped, Law, Paper, Reference, Units
 from steersman.directions import Direction
-from steersman.engines import Channel, Tokens
+from steersman.engines import AtPrompt, Channel, Tokens
 from steersman.errors import InputError
 from steersman.methods import ExecutionName, ReferenceName
 from steersman.relinearizing import at_prompt
@@ -41,6 +41,7 @@ class Request:
         reference: which reference; None leaves it to the method.
         execution: plan or feedback; None leaves it to the method.
         relinearize: at which trajectory the plant is linear: the fit's average, or each prompt's.
+        cap: the longest input relative to the state, `|u_t| <= cap |x_t|`; None is no cap.
     """
 
     strength: Strength
@@ -49,6 +50,7 @@ class Request:
     reference: ReferenceName | None = None
     execution: ExecutionName | None = None
     relinearize: RelinearizeName = "fit"
+    cap: float | None = None
 
     @classmethod
     def of(
@@ -60,6 +62,7 @@ class Request:
         reference: ReferenceName | None = None,
         execution: ExecutionName | None = None,
         relinearize: RelinearizeName = "fit",
+        cap: float | None = None,
     ) -> "Request":
         """A request by either of the two strengths; target 1 by default.
 
@@ -70,6 +73,7 @@ class Request:
             reference: which reference.
             execution: plan or feedback.
             relinearize: at the fit's average or at each prompt.
+            cap: the longest input relative to the state.
 
         Raises:
             InputError: both strengths, or a list of none.
@@ -81,7 +85,7 @@ class Request:
         if isinstance(given, Sequence | Tensor) and not torch.as_tensor(given).numel():
             raise InputError("there is no strength: give one number, or one a prompt.")
         strength = 1.0 if given is None else given
-        return cls(strength, paper, tokens, reference, execution, relinearize)
+        return cls(strength, paper, tokens, reference, execution, relinearize, cap)
 
     @property
     def strengths(self) -> list[float]:
@@ -152,7 +156,7 @@ def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = No
         law = parts.method.law(controller)
         setpoint, units = _measured(request, against, natural, parts)
     return Channel(
-        law=law,
+        law=_held(law, request.cap),
         reference=setpoint,
         units=units,
         watch=direction.vectors[:-1],
@@ -161,7 +165,7 @@ def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = No
         rows=rows,
         tracks=not planned and controller.observes(direction),
         matching=parts.provenance.decision_tokens if tokens == "matching" else (),
-        at_prompt=at_prompt(model, parts, planned) if anew else None,
+        at_prompt=_held_at_prompt(at_prompt(model, parts, planned), request.cap) if anew else None,
     )
 
 
@@ -188,6 +192,18 @@ def grouped(steerings: Sequence[_One | None]) -> list[tuple[_One, Rows]]:
     if not unique:
         raise InputError("there is no steering to attach: every prompt was given None.")
     return [(one, tuple(i for i, s in enumerate(steerings) if s is one)) for one in unique]
+
+
+def _held(law: Law[Any], cap: float | None) -> Law[Any]:
+    return law if cap is None else Capped(law, cap)
+
+
+def _held_at_prompt(make: AtPrompt, cap: float | None) -> AtPrompt:
+    def held(prompts: tuple[Tensor, ...], owner: object) -> tuple[Law[Any], Units]:
+        law, units = make(prompts, owner)
+        return _held(law, cap), units
+
+    return held
 
 
 def _measured(

@@ -79,6 +79,7 @@ class Steering:
         reference: ReferenceName | None = None,
         execution: ExecutionName | None = None,
         relinearize: RelinearizeName = "fit",
+        cap: float | None = None,
         prompt_length: int | None = None,
         trace: bool = True,
     ) -> Run:
@@ -104,6 +105,8 @@ class Steering:
             relinearize: "fit" steers by the plant averaged over the fit's prompts; "prompt" solves
                 again at the trajectory of each prompt of the batch, as it arrives, for methods that
                 know the plant by its products. A prompt must then come in one pass.
+            cap: the longest input relative to the state at the block's input, `|u_t| <= cap |x_t|`,
+                for any method; a longer one keeps its direction. None is no cap.
             prompt_length: columns of the prompt, where it arrives in chunks and tokens is "last".
             trace: record features, setpoints and efforts.
 
@@ -112,7 +115,7 @@ class Steering:
 
         Raises:
             MismatchError: the model is another one.
-            InputError: both or contradictory strengths.
+            InputError: both or contradictory strengths, or a cap that is not above zero.
             AttachedError: on entering, where the model already carries a steering.
         """
         return attach(
@@ -124,6 +127,7 @@ class Steering:
             reference=reference,
             execution=execution,
             relinearize=relinearize,
+            cap=cap,
             prompt_length=prompt_length,
             trace=trace,
         )
@@ -204,6 +208,7 @@ def attach(
     reference: ReferenceName | None = None,
     execution: ExecutionName | None = None,
     relinearize: RelinearizeName = "fit",
+    cap: float | None = None,
     prompt_length: int | None = None,
     trace: bool = True,
 ) -> Run:
@@ -221,6 +226,7 @@ def attach(
         reference: see there.
         execution: see there.
         relinearize: see there.
+        cap: see there.
         prompt_length: see there.
         trace: see there.
 
@@ -240,6 +246,7 @@ def attach(
         reference=reference,
         execution=execution,
         relinearize=relinearize,
+        cap=cap,
     )
     blocks = locate(model)
     for steering in steerings:

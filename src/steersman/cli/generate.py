@@ -9,6 +9,7 @@ from rich.text import Text
 
 from steersman.cli.console import out
 from steersman.cli.options import (
+    Cap,
     Chat,
     DeviceMap,
     Dtype,
@@ -35,6 +36,7 @@ def generate(
     reference: ReferenceOption = None,
     execution: ExecutionOption = None,
     relinearize: RelinearizeOption = "fit",
+    cap: Cap = None,
     max_new_tokens: NewTokens = 40,
     seed: Seed = None,
     compare: Annotated[
@@ -60,6 +62,7 @@ def generate(
         reference=reference,
         execution=execution,
         relinearize=relinearize,
+        cap=cap,
         trace=False,
     )
     with attached:

@@ -73,6 +73,14 @@ RelinearizeOption = Annotated[
         help="Steer by the plant averaged over the fit, or solve again at the prompt.",
     ),
 ]
+Cap = Annotated[
+    float | None,
+    typer.Option(
+        "--cap",
+        help="The longest push relative to the residual stream, such as 0.1.",
+        show_default=False,
+    ),
+]
 NewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="How much to write.")]
 Seed = Annotated[
     int | None,

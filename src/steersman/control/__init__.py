@@ -1,6 +1,7 @@
 """Control on a linear time-varying plant. Torch only: it knows no language model."""
 
 from steersman.control.angular import AngularLaw
+from steersman.control.capped import Capped
 from steersman.control.effort import Effort
 from steersman.control.feature_cost import FeatureCost
 from steersman.control.feature_design import FeatureDesign
@@ -25,6 +26,7 @@ __all__ = [
     "AffineField",
     "AffineLaw",
     "AngularLaw",
+    "Capped",
     "Effort",
     "FeatureCost",
     "FeatureDesign",

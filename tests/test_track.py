@@ -52,6 +52,17 @@ def test_the_trajectory_is_that_of_the_prompts_last_token(
     assert tracked.method == Tracking(rank=None, discarded=(0.0,) * len(K))
 
 
+def test_a_conversation_is_followed_at_the_place_of_its_answer(
+    tiny_model: Models, tiny_tokenizer: Any
+) -> None:
+    chat = [{"role": "user", "content": "the cat"}]
+    steering = sm.track(tiny_model("llama"), tiny_tokenizer, chat, rank=2, progress=False)
+    (last,) = steering.provenance.decision_tokens
+    assert tiny_tokenizer.decode([last]) == ":"
+    states = capture_states(tiny_model("llama"), tiny_tokenizer, [chat])[0]
+    torch.testing.assert_close(steering.direction.contrast, states)
+
+
 def test_it_acts_where_the_prompts_last_token_stands(
     tracked: sm.Steering, tiny_model: Models, tiny_tokenizer: Any, words: list[str]
 ) -> None:

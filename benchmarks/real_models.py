@@ -10,6 +10,7 @@ import os
 import random
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -75,12 +76,12 @@ def _cells(config: dict[str, Any], name: str, targets: list[float]) -> list[Cell
     return cells
 
 
-def pairs(count: int, seed: int) -> sm.ContrastivePairs:
+def pairs(count: int, seed: int, names: Sequence[str] = FIT_NAMES) -> sm.ContrastivePairs:
     """Happy and sad beginnings that are alike but for the feeling."""
     draw = random.Random(seed)
     sides: tuple[list[str], list[str]] = ([], [])
     for _ in range(count):
-        name, ending = draw.choice(FIT_NAMES), draw.choice(ENDINGS)
+        name, ending = draw.choice(names), draw.choice(ENDINGS)
         chosen = draw.sample(range(len(HAPPY_LINES)), 3)
         for side, lines in zip(sides, (HAPPY_LINES, SAD_LINES), strict=True):
             text = " ".join([*(lines[index] for index in chosen), ending])

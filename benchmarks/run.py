@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import artifact
+import bounds
+import calibration
 import closed_loop
+import design
 import equal_divergence
 import linearisation
 import machine
@@ -28,7 +31,10 @@ HERE = Path(__file__).parent
 FORMAT = 1
 BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
     "artifact": artifact.parts,
+    "calibration": calibration.parts,
+    "bounds": bounds.parts,
     "closed_loop": closed_loop.parts,
+    "design": design.parts,
     "equal_divergence": equal_divergence.parts,
     "linearisation": linearisation.parts,
     "overhead": overhead.parts,
@@ -36,6 +42,8 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
     "tracking": tracking.parts,
 }
 SUMMARIES: dict[str, Callable[[dict[str, Any], list[Cell]], list[Cell]]] = {
+    "design": design.summary,
+    "calibration": calibration.summary,
     "equal_divergence": equal_divergence.summary,
 }
 

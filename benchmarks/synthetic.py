@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from steersman.directions import Direction
+from steersman.directions import Direction, Features
 from steersman.methods import ALQR, Controller
 from steersman.provenance import Provenance
 from steersman.steering import Steering
@@ -40,8 +40,8 @@ def steering_of(
     ones = torch.ones(blocks + 1)
     direction = Direction(vectors.clone(), vectors, ones, 0 * ones, 2 * ones, 0.2 * ones)
     inputs = strength * torch.randn(blocks, n, generator=generator) / n**0.5
-    shifts = torch.ones(blocks, 1)
-    controller = Controller(vectors[:-1, :, None], inputs[..., None].clone(), inputs, shifts)
+    gains, shifts = inputs.unsqueeze(-1), torch.ones(blocks, 1, 1)
+    controller = Controller(vectors[:-1, :, None], gains, gains, shifts)
     record = Provenance(
         model="random",
         revision="",
@@ -50,10 +50,10 @@ def steering_of(
         n=n,
         vocab_size=vocabulary,
         tokenizer_hash="0" * 64,
-        pairs_hash="0" * 64,
-        pairs=(100, 100),
+        pairs_hash={"feature": "0" * 64},
+        pairs={"feature": (100, 100)},
         positions="last",
         jacobian_prompts=32,
         decision_tokens=(5, 6, 7),
     )
-    return Steering(direction, controller, ALQR(), record)
+    return Steering(Features.of(direction), controller, ALQR(), record)

@@ -10,9 +10,9 @@ import torch
 from transformers import PreTrainedModel
 
 import steersman as sm
-from steersman.attaching import Request
 from steersman.errors import InputError
 from steersman.plant import HookSet, hidden_in, locate
+from steersman.request import Request
 
 Models = Callable[[str], PreTrainedModel]
 IDS = torch.arange(6, 14)[None]

@@ -11,6 +11,7 @@ import steersman
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SHOWN = {
+    "calibrate.py": "asked for at least 0.5, met",
     "quickstart.py": "steered, ",
     "own_pairs.py": "target 2.0: ",
     "save_and_load.py": "the same logits: True",

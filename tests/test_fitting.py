@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 import steersman as sm
-from steersman.control import AffineLaw, feature_gains, prefilter
+from steersman.control import AffineLaw, feature_gains, plan, prefilter, reached
 from steersman.errors import InputError, MismatchError, NumericalError, UnknownNameError
 from steersman.plant import capture_states
 
@@ -45,7 +45,7 @@ def test_the_face_has_the_shapes_it_promises(fitted: sm.Steering) -> None:
     blocks, n = fitted.provenance.blocks, fitted.provenance.n
     for tensor in (fitted.directions, fitted.contrast, fitted.gains, fitted.plan):
         assert tensor.shape == (blocks, n)
-    assert fitted.provenance.pairs == (6, 6)
+    assert fitted.provenance.pairs == {"feature": (6, 6)}
     assert fitted.provenance.jacobian_prompts == 6
     assert len(fitted.provenance.decision_tokens) == 1
     assert "a-lqr" in fitted.summary()
@@ -81,18 +81,14 @@ def test_the_plan_reaches_the_whole_contrast_on_the_plant(
         tiny_model("llama"), tiny_tokenizer, examples(tiny_tokenizer).desired, progress=False
     )
     delta = torch.zeros(fitted.provenance.n)
-    for A, u in zip(plant.A, fitted.controller.plan, strict=True):
+    for A, u in zip(plant.A, fitted.plan, strict=True):
         delta = A @ delta + u
     last = fitted.direction
     assert float(last.vectors[-1] @ delta) == pytest.approx(float(last.norm[-1]), rel=1e-4)
-    scale = prefilter(
-        plant,
-        AffineLaw(fitted.controller.H, fitted.controller.G),
-        last.norm[:-1, None],
-        last.vectors[-1],
-        float(last.norm[-1]),
-    )
-    assert torch.allclose(fitted.controller.shifts, scale * last.norm[:-1, None], rtol=1e-5)
+    law, asked = AffineLaw(fitted.controller.H, fitted.controller.G), last.norm[:-1, None, None]
+    answer = reached(plant, plan(plant, law, asked), last.vectors[-1:].mT)
+    expected = asked @ prefilter(answer, last.norm[-1:])
+    assert torch.allclose(fitted.controller.shifts, expected, rtol=1e-5)
 
 
 def test_a_plant_identified_before_is_used_as_it_is(

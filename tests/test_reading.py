@@ -28,18 +28,18 @@ def asked(tiny_model: Models, tiny_tokenizer: Any) -> Reading:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         made = sm.fit(model, tiny_tokenizer, pairs, method=method, progress=False)
-    rest = (made.direction, method, made.provenance)
-    return Reading(model, tiny_tokenizer, pairs, LastToken(), *rest, batch_size=4)
+    rest = (made.features, method, made.provenance)
+    return Reading(model, tiny_tokenizer, {"one": pairs}, LastToken(), *rest, batch_size=4)
 
 
 def means(asked: Reading, side: str) -> torch.Tensor:
-    examples = getattr(asked.pairs, side)
+    examples = getattr(asked.pairs["one"], side)
     return capture_states(asked.model, asked.tokenizer, examples).double().mean(0)
 
 
 def inputs(asked: Reading) -> torch.Tensor:
     seeded = torch.Generator().manual_seed(0)
-    return torch.randn(asked.direction.contrast[1:].shape, generator=seeded)
+    return torch.randn(asked.features.one.contrast[1:].shape, generator=seeded)
 
 
 def test_bare_it_gives_the_mean_states_of_both_sides(asked: Reading) -> None:
@@ -47,7 +47,7 @@ def test_bare_it_gives_the_mean_states_of_both_sides(asked: Reading) -> None:
     torch.testing.assert_close(found.desired, means(asked, "desired"), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(found.undesired, means(asked, "undesired"), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(
-        found.contrast.float(), asked.direction.contrast, rtol=1e-5, atol=1e-5
+        found.contrast.float(), asked.features.one.contrast, rtol=1e-5, atol=1e-5
     )
     assert asked(torch.zeros_like(inputs(asked))) is found
 
@@ -64,7 +64,7 @@ def test_only_the_undesired_side_is_steered_and_at_the_tokens_that_are_read(
     )
     (token,) = asked.provenance.decision_tokens
     attached = sm.Steering(
-        *(asked.direction, sm.methods.Controller.schedule(u), asked.method, asked.provenance)
+        *(asked.features, sm.methods.Controller.schedule(u), asked.method, asked.provenance)
     ).attach(asked.model, 1.0)
     with attached as run:
         steered = means(asked, "undesired")
@@ -89,5 +89,5 @@ def test_nothing_is_run_before_it_is_asked_for(
     ran: list[object] = []
     with HookSet() as hooks:
         hooks.before(asked.model, lambda args, kwargs: ran.append(kwargs))
-        sm.fit(asked.model, tiny_tokenizer, asked.pairs, method=method, progress=False)
+        sm.fit(asked.model, tiny_tokenizer, asked.pairs["one"], method=method, progress=False)
     assert len(ran) == passes

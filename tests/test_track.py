@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 import steersman as sm
 from steersman import tracking
 from steersman.control import LTVSystem, dense_riccati
+from steersman.directions import Features
 from steersman.errors import InputError
 from steersman.methods import Controller, Evidence, Means, Tracking
 from steersman.plant import HookSet, LastToken, capture_states, hidden_in, locate
@@ -42,10 +43,10 @@ def test_the_trajectory_is_that_of_the_prompts_last_token(
 ) -> None:
     model, prompt = tiny_model("llama"), f"{words[3]} {words[5]} {words[0]}"
     states = capture_states(model, tiny_tokenizer, [prompt])[0]
-    torch.testing.assert_close(tracked.direction.contrast, states)
+    torch.testing.assert_close(tracked.features.one.contrast, states)
     c = tracked.controller
     goal = torch.einsum("tnk,tn->tk", c.H, states[:-1])
-    torch.testing.assert_close(c.shifts, goal, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(c.shifts[..., 0], goal, rtol=1e-4, atol=1e-4)
     A = sm.identify(model, tiny_tokenizer, [prompt], progress=False)
     K = torch.stack([step.K for step in dense_riccati(A, 1.0, 0.1, 1.0)]).flip(0)
     torch.testing.assert_close(c.G @ c.H.mT, K.float(), rtol=1e-3, atol=1e-5)
@@ -60,7 +61,7 @@ def test_a_conversation_is_followed_at_the_place_of_its_answer(
     (last,) = steering.provenance.decision_tokens
     assert tiny_tokenizer.decode([last]) == ":"
     states = capture_states(tiny_model("llama"), tiny_tokenizer, [chat])[0]
-    torch.testing.assert_close(steering.direction.contrast, states)
+    torch.testing.assert_close(steering.features.one.contrast, states)
 
 
 def test_it_acts_where_the_prompts_last_token_stands(
@@ -85,7 +86,7 @@ def test_what_is_added_is_the_gain_on_the_way_that_is_left(
     c, blocks = tracked.controller, len(tracked.plan)
     for block in range(blocks):
         nominal, x = seen[block], seen[blocks + block]
-        wanted = nominal + tau * (tracked.direction.contrast[block] - nominal)
+        wanted = nominal + tau * (tracked.features.one.contrast[block] - nominal)
         u = (wanted - x) @ c.H[block] @ c.G[block].T
         effort = run.trace.effort[0, block]
         torch.testing.assert_close(effort, u.norm(dim=1), rtol=1e-3, atol=1e-4)
@@ -137,7 +138,7 @@ def test_the_trace_counts_from_the_start_to_the_prompt(
             model(encoded(tiny_tokenizer, text))
         found = run.trace.natural(run.trace.feature)[0, :, -1]
         torch.testing.assert_close(found, torch.full_like(found, place), rtol=0, atol=1e-4)
-    assert steering.provenance.pairs == (1, 1)
+    assert steering.provenance.pairs == {"feature": (1, 1)}
 
 
 def test_a_batch_with_padding_and_a_target_a_prompt(
@@ -197,11 +198,11 @@ def test_what_it_does_not_have_is_refused_when_it_is_attached(
 
 def test_without_a_trajectory_it_is_refused() -> None:
     plant = LTVSystem(torch.eye(4).expand(3, -1, -1))
-    direction = tracking._direction(Means(torch.ones(4, 4), torch.zeros(4, 4)))
+    features = Features.of(tracking._direction(Means(torch.ones(4, 4), torch.zeros(4, 4))))
     with pytest.raises(InputError, match="tracking reads the examples' states"):
-        Tracking().solve(Evidence(direction, plant))
+        Tracking().solve(Evidence(features, plant))
     with pytest.raises(InputError, match="tracking needs an identified plant"):
-        Tracking().solve(Evidence(direction))
+        Tracking().solve(Evidence(features))
 
 
 def test_fitted_from_pairs_it_follows_the_mean_of_the_desired_examples(
@@ -216,7 +217,7 @@ def test_fitted_from_pairs_it_follows_the_mean_of_the_desired_examples(
         made = sm.fit(model, tiny_tokenizer, pairs, method=Tracking(rank=5), progress=False)
     mean = capture_states(model, tiny_tokenizer, desired, LastToken()).mean(0)
     expected = torch.einsum("tnk,tn->tk", made.controller.H, mean[:-1])
-    torch.testing.assert_close(made.controller.shifts, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(made.controller.shifts[..., 0], expected, rtol=1e-4, atol=1e-4)
     assert made.controller.H.shape[-1] == 5
     assert isinstance(made.method, Tracking) and all(s > 0 for s in made.method.discarded)
 

@@ -19,11 +19,14 @@ from typing import TYPE_CHECKING, Any
 from steersman.errors import SteersmanError
 
 if TYPE_CHECKING:
+    from steersman.bounding import TrackingBound, authority, bound
+    from steersman.calibration import KL, Calibration, Effort, Perplexity, Score, calibrate
     from steersman.control import LTVSystem
     from steersman.data import ContrastivePairs
     from steersman.engines import Run, Trace
     from steersman.fitting import fit, identify
     from steersman.loading import load
+    from steersman.local_linearity import LinearityReport, linearity
     from steersman.methods import (
         ALQR,
         METHODS,
@@ -46,38 +49,52 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ALQR",
+    "KL",
     "METHODS",
     "SPID",
     "ALQRPlus",
     "ActivationAddition",
+    "Calibration",
     "AngularSteering",
     "ContrastivePairs",
     "Counterfactual",
+    "Effort",
     "FeatureLQR",
     "LTVSystem",
+    "LinearityReport",
+    "Perplexity",
     "OpenLoopLQR",
     "PIDSteering",
     "PIDSteeringOnce",
     "ProportionalAddition",
     "Run",
+    "Score",
     "Steering",
     "SteersmanError",
     "Trace",
+    "TrackingBound",
     "Tracking",
     "attach",
+    "calibrate",
+    "authority",
+    "bound",
     "fit",
     "identify",
+    "linearity",
     "load",
     "track",
 ]
 
 # torch and transformers take seconds to import, so a name is fetched when it is first asked for.
 _HOMES = {
+    "calibration": ("KL", "Calibration", "Effort", "Perplexity", "Score", "calibrate"),
+    "bounding": ("TrackingBound", "authority", "bound"),
     "control": ("LTVSystem",),
     "data": ("ContrastivePairs",),
     "engines": ("Run", "Trace"),
     "fitting": ("fit", "identify"),
     "loading": ("load",),
+    "local_linearity": ("LinearityReport", "linearity"),
     "methods": (
         "ALQR",
         "METHODS",

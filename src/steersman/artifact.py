@@ -1,9 +1,10 @@
 """A steering as data, and back: which tensors are stored, and what is checked when it is loaded.
 
-Stored are the direction (`contrast`, `vectors` `(blocks + 1, n)`; `norm`, `origin`, `separation`,
-`separation_se` `(blocks + 1,)`) and the controller (`G` `(blocks, n, k)`, `plan` `(blocks, n)`,
-`shifts` `(blocks, k)`).
-`H` is stored only where it is neither the direction itself nor zero.
+Stored are the directions (`contrast`, `vectors` `(blocks + 1, n, features)`; `norm`, `origin`,
+`separation`, `separation_se` `(blocks + 1, features)`), the controller (`G` `(blocks, n, k)`,
+`plan` `(blocks, n, features)`, `shifts` `(blocks, k, features)`) and, where it is known, the
+coupling (`interaction`, `cosines` `(features, features)`; `effort`, `alone` `(features,)`).
+`H` is stored only where it is neither the directions themselves nor zero.
 """
 
 from dataclasses import dataclass, fields
@@ -13,29 +14,32 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steersman.directions import Direction
+from steersman.directions import Direction, Features
 from steersman.errors import ArtifactError
-from steersman.methods import Controller, Method, method_named
+from steersman.methods import Controller, Coupling, Method, method_named
 from steersman.provenance import Provenance
 from steersman.store import Artifact, card_of, read_fields
 
 _DIRECTION, _NOTHING, _STORED = "direction", "nothing", "H"
+_COUPLING = ("interaction", "cosines", "effort", "alone")
 
 
 class Parts(NamedTuple):
     """What a steering is made of.
 
     Args:
-        direction: the feature and its natural units.
+        features: the features with their directions and natural units.
         controller: the law's tensors and the plan.
         method: the method and its hyper-parameters.
         provenance: where all of it comes from.
+        coupling: how the features pull on each other; None where that is not known.
     """
 
-    direction: Direction
+    features: Features
     controller: Controller
     method: Method
     provenance: Provenance
+    coupling: Coupling | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class _Head:
 
     method: str
     observes: str
+    features: tuple[str, ...]
 
 
 def artifact_of(parts: Parts) -> Artifact:
@@ -53,17 +58,19 @@ def artifact_of(parts: Parts) -> Artifact:
         UnknownNameError: the method is not in `steersman.methods.METHODS`, so that nobody could
             load what it made.
     """
-    direction, controller, method, provenance = parts
+    features, controller, method, provenance, coupling = parts
     method_named(method.name)
-    observes = _observes(direction, controller)
+    observes = _observes(features, controller)
     tensors = {
-        **{field.name: getattr(direction, field.name) for field in fields(Direction)},
+        **{field.name: features.stacked(field.name) for field in fields(Direction)},
         "G": controller.G,
         "plan": controller.plan,
         "shifts": controller.shifts,
         **({"H": controller.H} if observes == _STORED else {}),
+        **({name: getattr(coupling, name) for name in _COUPLING} if coupling else {}),
     }
     manifest = {
+        "features": list(features.names),
         "method": method.name,
         "hyperparameters": dict(vars(method)),
         "observes": observes,
@@ -84,33 +91,62 @@ def parts_of(artifact: Artifact) -> Parts:
     kind = method_named(head.method)
     settings = read_fields(kind, manifest.get("hyperparameters"), f"hyperparameters of {kind.name}")
     provenance = Provenance(**read_fields(Provenance, manifest.get("provenance"), "provenance"))
-    blocks, n = provenance.blocks, provenance.n
-    shapes = {"contrast": (blocks + 1, n), "vectors": (blocks + 1, n)}
-    direction = Direction(
-        **{
-            field.name: _tensor(tensors, field.name, shapes.get(field.name, (blocks + 1,)))
-            for field in fields(Direction)
-        }
-    )
+    features = _features(head.features, tensors, provenance)
+    blocks, n, count = provenance.blocks, provenance.n, len(features)
     G = _tensor(tensors, "G", (blocks, n, None))
     controller = Controller(
-        H=_observer(head.observes, direction, G, tensors),
+        H=_observer(head.observes, features, G, tensors),
         G=G,
-        plan=_tensor(tensors, "plan", (blocks, n)),
-        shifts=_tensor(tensors, "shifts", (blocks, G.shape[-1])),
+        plan=_tensor(tensors, "plan", (blocks, n, count)),
+        shifts=_tensor(tensors, "shifts", (blocks, G.shape[-1], count)),
     )
-    return Parts(direction, controller, kind(**settings), provenance)
+    coupling = _coupling(features.names, tensors) if _COUPLING[0] in tensors else None
+    return Parts(features, controller, kind(**settings), provenance, coupling)
 
 
-def _observes(direction: Direction, controller: Controller) -> str:
+def _features(
+    names: tuple[str, ...], tensors: dict[str, Float[Tensor, "..."]], provenance: Provenance
+) -> Features:
+    if not names or len(set(names)) != len(names):
+        raise ArtifactError(
+            f"'features' of steering.json is {list(names)}; expected one name for each feature. "
+            "Save the steering again."
+        )
+    if set(provenance.pairs) != set(names):
+        raise ArtifactError(
+            f"'pairs' of provenance is of {sorted(provenance.pairs)}; expected the features, "
+            f"{sorted(names)}. Save the steering again."
+        )
+    states, axis = provenance.blocks + 1, len(names)
+    shapes = {name: (states, provenance.n, axis) for name in ("contrast", "vectors")}
+    columns = {
+        field.name: _tensor(tensors, field.name, shapes.get(field.name, (states, axis)))
+        for field in fields(Direction)
+    }
+    return Features(
+        {
+            name: Direction(**{key: t[..., i].contiguous() for key, t in columns.items()})
+            for i, name in enumerate(names)
+        }
+    )
+
+
+def _coupling(names: tuple[str, ...], tensors: dict[str, Float[Tensor, "..."]]) -> Coupling:
+    k = len(names)
+    shapes = ((k, k), (k, k), (k,), (k,))
+    found = zip(_COUPLING, shapes, strict=True)
+    return Coupling(names, *(_tensor(tensors, name, shape) for name, shape in found))
+
+
+def _observes(features: Features, controller: Controller) -> str:
     if not bool(controller.H.any()):
         return _NOTHING
-    return _DIRECTION if controller.observes(direction) else _STORED
+    return _DIRECTION if controller.observes(features) else _STORED
 
 
 def _observer(
     observes: str,
-    direction: Direction,
+    features: Features,
     G: Float[Tensor, "blocks n k"],
     tensors: dict[str, Float[Tensor, "..."]],
 ) -> Float[Tensor, "blocks n k"]:
@@ -123,12 +159,12 @@ def _observer(
             f"'observes' of steering.json is {observes!r}; expected {_DIRECTION!r}, {_NOTHING!r} "
             f"or {_STORED!r}. Save the steering again, or run: pip install -U steersman"
         )
-    if G.shape[-1] != 1:
+    if G.shape[-1] != len(features):
         raise ArtifactError(
-            f"'G' has shape {tuple(G.shape)} and acts on {G.shape[-1]} numbers, but only one, the "
-            "direction, is observed. Save the steering again."
+            f"'G' has shape {tuple(G.shape)} and acts on {G.shape[-1]} numbers, but only "
+            f"{len(features)}, a direction a feature, are observed. Save the steering again."
         )
-    return direction.vectors[:-1].unsqueeze(-1)
+    return features.vectors[:-1]
 
 
 def _tensor(

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from torch import nn
 
 from steersman.control import LTVSystem, Plant
 from steersman.data import ContrastivePairs, Example
-from steersman.directions import Direction, contrast, worth_steering
+from steersman.directions import ALONE, Direction, Features, contrast, listed, worth_steering
 from steersman.errors import InputError
-from steersman.methods import METHODS, AlignedStates, Evidence, Method, method_named
+from steersman.methods import METHODS, AlignedStates, Evidence, Method, coupling, method_named
 from steersman.plant import (
     CHUNK,
     Positions,
@@ -82,7 +82,7 @@ def identify(
 def fit(
     model: nn.Module,
     tokenizer: Any,
-    pairs: ContrastivePairs,
+    pairs: ContrastivePairs | Mapping[str, ContrastivePairs],
     *,
     method: str | Method = "a-lqr",
     jacobian_prompts: Sequence[Example] | LTVSystem | None = None,
@@ -95,15 +95,15 @@ def fit(
     checkpoint: str | Path | None = None,
     progress: bool = True,
 ) -> Steering:
-    """Fit a steering from contrastive pairs.
+    """Fit a steering from contrastive pairs, of one feature or of several to steer together.
 
     Args:
         model: the loaded model; it is not changed.
         tokenizer: its tokenizer.
-        pairs: examples of what is desired and what is not.
+        pairs: examples of what is desired and what is not; of several features by their names.
         method: a name from `steersman.methods.METHODS`, or a method with its own settings.
         jacobian_prompts: what the plant is averaged over, or a plant identified before; None takes
-            the first desired examples.
+            the first desired examples, as many of each feature.
         q: weight of the error at each block input, for the LQR methods; None leaves it to the
             method, and so for the others: A-LQR has q = 0.1, r = 1, qf = 0.1.
         r: weight of the input.
@@ -119,16 +119,25 @@ def fit(
         The steering.
 
     Raises:
-        InputError: pairs that cannot be used, weights that are not above zero, prompts too long.
+        InputError: pairs that cannot be used, weights that are not above zero, prompts too long,
+            several features for a method that steers one, or features that cannot be told apart.
         UnknownNameError: no such method or position rule.
-        NumericalError: states, Jacobians or gains that are not finite.
+        NumericalError: states, Jacobians or gains that are not finite, or demands on the features
+            that cannot be met together.
     """
     chosen = _method(method, q, r, qf)
+    named = _named(pairs, chosen)
     rule = positions_named(positions) if isinstance(positions, str) else positions
-    direction = read_direction(
-        model, tokenizer, pairs, positions=rule, batch_size=batch_size, progress=progress
+    features = Features(
+        {
+            name: read_direction(
+                model, tokenizer, one, positions=rule, batch_size=batch_size, progress=progress
+            )
+            for name, one in named.items()
+        }
     )
-    prompts = _plant_prompts(chosen, pairs, jacobian_prompts)
+    features.require_independent(features.blocks)
+    prompts = _plant_prompts(chosen, named, jacobian_prompts)
     system: Plant | None = jacobian_prompts if isinstance(jacobian_prompts, LTVSystem) else None
     if prompts and chosen.plant == "products":
         system = average(model, tokenizer, prompts, progress=progress)
@@ -138,26 +147,28 @@ def fit(
         )
     aligned = None
     if chosen.aligned:
+        (one,) = named.values()
         aligned = read_aligned(
-            model, tokenizer, pairs, positions=rule, batch_size=batch_size, progress=progress
+            model, tokenizer, one, positions=rule, batch_size=batch_size, progress=progress
         )
     made = Provenance.of(
         model,
         tokenizer,
-        pairs_hash=pairs.fingerprint(),
-        pairs=(len(pairs.desired), len(pairs.undesired)),
+        pairs_hash={name: one.fingerprint() for name, one in named.items()},
+        pairs={name: (len(one.desired), len(one.undesired)) for name, one in named.items()},
         positions=str(rule),
         jacobian_prompts=len(prompts),
-        decision_tokens=decision_tokens(tokenizer, pairs, rule),
+        decision_tokens=_decision_tokens(tokenizer, named, rule),
     )
     read = Reading(
-        *(model, tokenizer, pairs, rule, direction, chosen, made),
+        *(model, tokenizer, named, rule, features, chosen, made),
         batch_size=batch_size,
         progress=progress,
     )
-    evidence = Evidence(direction, system, aligned, read)
+    evidence = Evidence(features, system, aligned, read)
     settled = chosen.settled(evidence)
-    return Steering(direction, settled.solve(evidence), settled, made)
+    controller = settled.solve(evidence)
+    return Steering(features, controller, settled, made, coupling(settled, evidence, controller))
 
 
 def read_direction(
@@ -259,13 +270,45 @@ def decision_tokens(
     return tuple(sorted(found))
 
 
+def _named(
+    pairs: ContrastivePairs | Mapping[str, ContrastivePairs], method: Method
+) -> Mapping[str, ContrastivePairs]:
+    """The pairs of each feature by its name.
+
+    Raises:
+        InputError: no feature, one without a name, or several for a method that steers one.
+    """
+    if isinstance(pairs, ContrastivePairs):
+        return {ALONE: pairs}
+    if not pairs or not all(isinstance(name, str) and name.strip() for name in pairs):
+        raise InputError("give pairs of one feature, or of several by their names.")
+    if len(pairs) > 1 and not method.several:
+        able = [name for name, kind in METHODS.items() if kind.several]
+        raise InputError(
+            f"{method.name} steers one feature at a time, and here are {listed(list(pairs))}; for "
+            f"several together use {', '.join(able[:-1])} or {able[-1]}."
+        )
+    return pairs
+
+
 def _plant_prompts(
-    method: Method, pairs: ContrastivePairs, asked: Sequence[Example] | LTVSystem | None
+    method: Method,
+    named: Mapping[str, ContrastivePairs],
+    asked: Sequence[Example] | LTVSystem | None,
 ) -> list[Example]:
     """What the plant is to be averaged over; nothing where it is known, or not needed."""
     if isinstance(asked, LTVSystem) or method.plant == "none":
         return []
-    return list(asked or pairs.desired[:DEFAULT_JACOBIAN_PROMPTS])
+    each = max(1, DEFAULT_JACOBIAN_PROMPTS // len(named))
+    return list(asked or [text for pairs in named.values() for text in pairs.desired[:each]])
+
+
+def _decision_tokens(
+    tokenizer: Any, named: Mapping[str, ContrastivePairs], rule: Positions
+) -> tuple[int, ...]:
+    """Those of every feature; empty where one of them is read at too many kinds of token."""
+    found = [decision_tokens(tokenizer, pairs, rule) for pairs in named.values()]
+    return tuple(sorted(set().union(*found))) if all(found) else ()
 
 
 def _method(method: str | Method, q: float | None, r: float | None, qf: float | None) -> Method:

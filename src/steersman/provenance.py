@@ -28,8 +28,8 @@ class Provenance:
         n: width of the residual stream.
         vocab_size: size of its vocabulary; 0 where the config does not say.
         tokenizer_hash: SHA-256 of the vocabulary and the chat template.
-        pairs_hash: SHA-256 of the contrastive pairs.
-        pairs: how many examples were desired and undesired.
+        pairs_hash: SHA-256 of the contrastive pairs of each feature.
+        pairs: how many examples of each feature were desired and undesired.
         positions: where the states were read.
         decision_tokens: the token ids at which the states were read, where they are few: the
             tokens at which the examples say that the behaviour is decided.
@@ -45,8 +45,8 @@ class Provenance:
     n: int
     vocab_size: int
     tokenizer_hash: str
-    pairs_hash: str
-    pairs: tuple[int, int]
+    pairs_hash: dict[str, str]
+    pairs: dict[str, tuple[int, int]]
     positions: str
     jacobian_prompts: int
     decision_tokens: tuple[int, ...] = ()
@@ -59,8 +59,8 @@ class Provenance:
         model: nn.Module,
         tokenizer: Any,
         *,
-        pairs_hash: str,
-        pairs: tuple[int, int],
+        pairs_hash: dict[str, str],
+        pairs: dict[str, tuple[int, int]],
         positions: str,
         jacobian_prompts: int,
         decision_tokens: tuple[int, ...],

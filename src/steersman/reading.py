@@ -1,6 +1,6 @@
 """What a fit may ask the examples again: mean states, bare or while a schedule steers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from steersman.data import ContrastivePairs, Example
-from steersman.directions import Direction
+from steersman.directions import Features
+from steersman.errors import InputError
 from steersman.methods import Controller, Means, Method
 from steersman.plant import Positions, capture_states
 from steersman.provenance import Provenance
@@ -29,9 +30,9 @@ class Reading:
     Args:
         model: the model.
         tokenizer: its tokenizer.
-        pairs: the examples.
+        pairs: the examples of each feature; of one that is steered alone, its own.
         positions: which of their tokens are read.
-        direction: the feature.
+        features: what is steered.
         method: what is being fitted; it says which tokens are steered.
         provenance: where the steering comes from.
         batch_size: examples at a time.
@@ -40,9 +41,9 @@ class Reading:
 
     model: nn.Module
     tokenizer: Any
-    pairs: ContrastivePairs
+    pairs: Mapping[str, ContrastivePairs]
     positions: Positions
-    direction: Direction
+    features: Features
     method: Method
     provenance: Provenance
     batch_size: int = 16
@@ -52,18 +53,25 @@ class Reading:
         """The mean states of both sides, the undesired ones under these inputs.
 
         Raises:
+            InputError: several features are steered, each by examples of its own.
             NumericalError: inputs or states that are not finite.
         """
         if inputs is None or not bool(inputs.any()):
             return self._bare
-        schedule = Controller.schedule(inputs.to(self.direction.contrast))
-        steering = Steering(self.direction, schedule, self.method, self.provenance)
+        schedule = Controller.schedule(inputs.to(self.features.contrast))
+        steering = Steering(self.features, schedule, self.method, self.provenance)
         with steering.attach(self.model, 1.0, reference="relative", execution="plan", trace=False):
-            return Means(self._bare.desired, self._mean(self.pairs.undesired))
+            return Means(self._bare.desired, self._mean(self._one.undesired))
 
     @cached_property
     def _bare(self) -> Means:
-        return Means(self._mean(self.pairs.desired), self._mean(self.pairs.undesired))
+        return Means(self._mean(self._one.desired), self._mean(self._one.undesired))
+
+    @property
+    def _one(self) -> ContrastivePairs:
+        if len(self.pairs) > 1:
+            raise InputError(f"there are {len(self.pairs)} features to read; read one.")
+        return next(iter(self.pairs.values()))
 
     def _mean(self, examples: Sequence[Example]) -> Float[Tensor, "states n"]:
         states = capture_states(

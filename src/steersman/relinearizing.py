@@ -1,4 +1,4 @@
-"""A steering solved again at each prompt's own trajectory, where that prompt is about to run."""
+"""A steering solved again at a trajectory of its own: that of a prompt, or of what follows it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,6 @@ from steersman.engines import AtPrompt
 from steersman.errors import InputError
 from steersman.methods import Controller, Evidence, Method
 from steersman.plant import Averaged, linearize
-from steersman.plant.average import COLUMNS
 
 
 def at_prompt(model: nn.Module, parts: Parts, planned: bool) -> AtPrompt:
@@ -20,7 +19,7 @@ def at_prompt(model: nn.Module, parts: Parts, planned: bool) -> AtPrompt:
 
         A_t = d f_t(x_t) / d x_t   at the last token of the row's prompt, unsteered
 
-    The direction and its natural units stay those of the fit; the plant is the prompt's own.
+    The directions and their natural units stay those of the fit; the plant is the prompt's own.
 
     Args:
         model: the model that is about to run.
@@ -39,8 +38,8 @@ def at_prompt(model: nn.Module, parts: Parts, planned: bool) -> AtPrompt:
         )
 
     def solve(ids: Tensor, owner: object) -> Controller:
-        run = linearize(model, ids[None], chunk=COLUMNS, asleep=owner)
-        return method.solve(Evidence(parts.direction, Averaged((run,))))
+        run = linearize(model, ids[None], chunk=method.columns(len(parts.features)), asleep=owner)
+        return method.solve(Evidence(parts.features, Averaged((run,))))
 
     def make(prompts: tuple[Tensor, ...], owner: object) -> tuple[Law[Any], Units]:
         solved: dict[tuple[int, ...], Controller] = {}
@@ -61,5 +60,4 @@ def _stacked(
         plans = torch.stack([controller.plan for controller in controllers])
         return RowsLaw.schedule(plans), Units.plain(plans.shape[1])
     shifts = torch.stack([controller.shifts for controller in controllers], dim=1)
-    units = Units(shifts, torch.zeros_like(shifts))
-    return method.law_of_rows(controllers), units
+    return method.law_of_rows(controllers), Units.shifts(shifts)

@@ -16,6 +16,8 @@ Sample = tuple[str, str, str]
 """A prompt, and what followed it without and with steering."""
 Captioned = tuple[str, Figure]
 """A caption and its figure."""
+Table = tuple[str, Sequence[Sequence[str]]]
+"""A caption and rows of text, of which the first is the header."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,7 @@ class Report:
         behaviours: one section each, in this order.
         figures: `(caption, figure)` that show all behaviours at once.
         facts: `(label, value)` of the model, the data and the run.
+        tables: `(caption, rows)`, shown with the figures of all behaviours.
     """
 
     title: str
@@ -68,6 +71,7 @@ class Report:
     behaviours: Sequence[BehaviourReport]
     figures: Sequence[Captioned] = ()
     facts: Sequence[tuple[str, str]] = ()
+    tables: Sequence[Table] = ()
 
 
 def write_report(report: Report, path: str | Path) -> Path:

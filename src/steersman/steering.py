@@ -1,4 +1,4 @@
-"""A steering: direction, controller and provenance, frozen; attached to a model or saved."""
+"""A steering: directions, controller and provenance, frozen; attached to a model or saved."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,65 +9,73 @@ from torch import Tensor, nn
 
 from steersman import store
 from steersman.artifact import Parts, artifact_of, parts_of
-from steersman.attaching import (
-    RelinearizeName,
-    Request,
-    Rows,
-    Strength,
-    channel_of,
-    grouped,
-    units_of,
-)
+from steersman.attaching import channel_of, grouped, units_of
 from steersman.control import Units
-from steersman.directions import Direction
+from steersman.directions import Direction, Features
 from steersman.engines import Channel, Run, Tokens
-from steersman.methods import Controller, ExecutionName, Method, ReferenceName
+from steersman.methods import Controller, Coupling, ExecutionName, Method, ReferenceName
 from steersman.plant import locate
 from steersman.provenance import Provenance
+from steersman.request import RelinearizeName, Request, Rows, Strength
 
 
 @dataclass(frozen=True, eq=False)
 class Steering:
-    """Everything that steers one feature of one model.
+    """Everything that steers the features of one model, one or several.
 
-        u_t = G_t (s_t - v_t' x_t),   G_t and the plan from the controller, v_t the direction
+        u_t = G_t (s_t - H_t' x_t),   H_t, G_t and the plan from the controller
+
+    The tensors of a steering of one feature are `(blocks, n)`; of several they have an axis more at
+    the end, in the order of `features.names`.
 
     Args:
-        direction: the feature at every state `x_0 .. x_T`, with its natural units.
+        features: each feature's direction at every state `x_0 .. x_T`, with its natural units.
         controller: the law's tensors and the plan.
         method: the method and its hyper-parameters.
         provenance: where all of it comes from.
+        coupling: how the features pull on each other; None where the method knows no plant.
     """
 
-    direction: Direction
+    features: Features
     controller: Controller
     method: Method
     provenance: Provenance
+    coupling: Coupling | None = None
 
     @property
-    def directions(self) -> Float[Tensor, "blocks n"]:
+    def direction(self) -> Direction:
+        """The direction of the only feature.
+
+        Raises:
+            InputError: there are several; `features.directions` has them by name.
+        """
+        return self.features.one
+
+    @property
+    def directions(self) -> Float[Tensor, "blocks n *features"]:
         """`v_t`: the unit direction at the input of each block."""
-        return self.direction.vectors[:-1]
+        return self._shown(self.features.vectors[:-1])
 
     @property
-    def contrast(self) -> Float[Tensor, "blocks n"]:
+    def contrast(self) -> Float[Tensor, "blocks n *features"]:
         """`c_t = mean desired - mean undesired` at the input of each block."""
-        return self.direction.contrast[:-1]
+        return self._shown(self.features.contrast[:-1])
 
     @property
-    def gains(self) -> Float[Tensor, "blocks n"]:
-        """`g_t = K_t v_t`: what a unit of error adds at the output of each block."""
-        return self.controller.G[..., 0]
+    def gains(self) -> Float[Tensor, "blocks n *features"]:
+        """`g_t = K_t v_t`: what a unit of a feature's error adds at the output of each block."""
+        return self._shown(self.controller.G[..., : len(self.features)])
 
     @property
-    def plan(self) -> Float[Tensor, "blocks n"]:
+    def plan(self) -> Float[Tensor, "blocks n *features"]:
         """The fixed schedule that relative target 1 amounts to on the averaged plant."""
-        return self.controller.plan
+        return self._shown(self.controller.plan)
 
     @property
     def units(self) -> Units:
-        """Natural units of the feature at the input of each block."""
-        return units_of(self.direction)
+        """Natural units at the input of each block, `(blocks,)` or `(blocks, features)`."""
+        units = units_of(self.features)
+        return Units(self._shown(units.norm), self._shown(units.origin))
 
     def attach(
         self,
@@ -79,20 +87,23 @@ class Steering:
         reference: ReferenceName | None = None,
         execution: ExecutionName | None = None,
         relinearize: RelinearizeName = "fit",
+        correction: float = 0.0,
         cap: float | None = None,
         prompt_length: int | None = None,
         trace: bool = True,
     ) -> Run:
         """Steer `model` inside a `with` block.
 
-            u_t = G_t (s_t - v_t' x_t),   added at the output of block t
+            u_t = G_t (s_t - H_t' x_t),   added at the output of block t
 
         Args:
             model: the loaded model that this steering was made for; it is not changed.
-            target: strength in natural units, one number or one a prompt. With a relative
-                reference 0 leaves the feature alone and 1 moves it by the whole contrast, from
-                where undesired examples sit to where desired ones do. With an absolute one 0 is
-                where undesired examples sit and 1 where desired ones do. Default 1.
+            target: strength in natural units, one number or one a prompt; of several features by
+                name, as `{"truth": 1.0, "toxicity": 0.0}`. With a relative reference 0 leaves the
+                feature alone and 1 moves it by the whole contrast, from where undesired examples
+                sit to where desired ones do; a feature that is not named is held put, as with 0.
+                With an absolute one 0 is where undesired examples sit and 1 where desired ones do,
+                and every feature has to be named. Default 1, for one feature.
             lambda_: strength as the paper has it, `s_t = lambda_ |c_t|`; an absolute reference.
             tokens: "matching" steers the tokens at which the examples were read, "last" from the
                 prompt's last token on, "all" every token. By default "matching" with a relative
@@ -104,7 +115,11 @@ class Steering:
                 pass of the bare model over the same tokens.
             relinearize: "fit" steers by the plant averaged over the fit's prompts; "prompt" solves
                 again at the trajectory of each prompt of the batch, as it arrives, for methods that
-                know the plant by its products. A prompt must then come in one pass.
+                know the plant by its products; "token" at that of every token too, as it is
+                generated. A prompt must then come in one pass, and tokens one by one.
+            correction: the share of what a token's final feature missed that the next token is
+                asked for in addition, below 2: integral action from token to token, which makes
+                tracking offset-free where what disturbs it lasts. Feedback only; 0 is none.
             cap: the longest input relative to the state at the block's input, `|u_t| <= cap |x_t|`,
                 for any method; a longer one keeps its direction. None is no cap.
             prompt_length: columns of the prompt, where it arrives in chunks and tokens is "last".
@@ -115,7 +130,8 @@ class Steering:
 
         Raises:
             MismatchError: the model is another one.
-            InputError: both or contradictory strengths, or a cap that is not above zero.
+            InputError: both or contradictory strengths, not finite, or not of these features; or a
+                cap that is not above zero.
             AttachedError: on entering, where the model already carries a steering.
         """
         return attach(
@@ -127,6 +143,7 @@ class Steering:
             reference=reference,
             execution=execution,
             relinearize=relinearize,
+            correction=correction,
             cap=cap,
             prompt_length=prompt_length,
             trace=trace,
@@ -184,18 +201,34 @@ class Steering:
 
     def summary(self) -> str:
         """A few lines for a person: method, model, separation by block."""
-        # Before block 0 a state holds nothing but its own token.
-        best = 1 + int(self.direction.separation[1:].argmax())
         made = self.provenance
+        each = "; ".join(self._separation(name) for name in self.features.names)
         return (
             f"{self.method.name} for {made.model or made.model_type} ({made.blocks} blocks, "
-            f"n = {made.n}); separation d' = {float(self.direction.separation[best]):.2f} "
-            f"+- {float(self.direction.separation_se[best]):.2f} at state {best}, read at "
-            f"{made.positions}; {made.pairs[0]} desired and {made.pairs[1]} undesired examples"
+            f"n = {made.n}), read at {made.positions}; {each}"
         )
 
+    def _separation(self, name: str) -> str:
+        """How well one feature is separated, and by what it was read."""
+        direction, (desired, undesired) = (
+            self.features.directions[name],
+            self.provenance.pairs[name],
+        )
+        # Before block 0 a state holds nothing but its own token.
+        best = 1 + int(direction.separation[1:].argmax())
+        called = f"{name!r}: " if len(self.features) > 1 else ""
+        return (
+            f"{called}separation d' = {float(direction.separation[best]):.2f} "
+            f"+- {float(direction.separation_se[best]):.2f} at state {best}, "
+            f"{desired} desired and {undesired} undesired examples"
+        )
+
+    def _shown(self, tensor: Float[Tensor, "*axes features"]) -> Float[Tensor, "..."]:
+        """As it is told to people: one feature has no axis of its own."""
+        return tensor[..., 0] if len(self.features) == 1 else tensor
+
     def _parts(self) -> Parts:
-        return Parts(self.direction, self.controller, self.method, self.provenance)
+        return Parts(self.features, self.controller, self.method, self.provenance, self.coupling)
 
 
 def attach(
@@ -208,24 +241,27 @@ def attach(
     reference: ReferenceName | None = None,
     execution: ExecutionName | None = None,
     relinearize: RelinearizeName = "fit",
+    correction: float = 0.0,
     cap: float | None = None,
     prompt_length: int | None = None,
     trace: bool = True,
 ) -> Run:
     """Steer a batch: one steering for all of it, or one a prompt.
 
-        u_t = G_t (s_t - v_t' x_t),   each row with the terms of its own steering
+        u_t = G_t (s_t - H_t' x_t),   each row with the terms of its own steering
 
     Args:
         model: the loaded model; it is not changed.
         steerings: one steering for every row, or one for each prompt of the batch, None for a
             prompt that is left alone.
-        target: strength in natural units, one number or one a prompt. Default 1.
+        target: strength in natural units, one number or one a prompt; of several features by
+            name. Default 1, for one feature.
         lambda_: strength as the paper has it instead.
         tokens: as in `Steering.attach`, and so are the others.
         reference: see there.
         execution: see there.
         relinearize: see there.
+        correction: see there.
         cap: see there.
         prompt_length: see there.
         trace: see there.
@@ -246,6 +282,7 @@ def attach(
         reference=reference,
         execution=execution,
         relinearize=relinearize,
+        correction=correction,
         cap=cap,
     )
     blocks = locate(model)

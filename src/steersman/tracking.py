@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ import torch
 from torch import nn
 
 from steersman.data import Example
-from steersman.directions import Direction
+from steersman.directions import ALONE, Direction, Features
 from steersman.errors import InputError
 from steersman.fitting import identify
 from steersman.methods import Evidence, Means, Tracking
-from steersman.plant import CHUNK, LastToken, capture_states, locate, tokenize
+from steersman.plant import CHUNK, LastToken, Tokens, capture_states, locate, tokenize
 from steersman.provenance import Provenance
 from steersman.steering import Steering
 
@@ -80,23 +81,28 @@ def track(
     tokens = tokenize(tokenizer, prompts, max_length=locate(model).context)
     states = capture_states(model, tokenizer, prompts, LastToken())
     means = Means(states[0], torch.zeros_like(states[0]) if start is None else states[1])
-    direction = _direction(means)
+    features = Features.of(_direction(means))
     method = Tracking(q, r, qf, rank, tolerance)
     plant = identify(
         model, tokenizer, [prompt], chunk=chunk, checkpoint=checkpoint, progress=progress
     )
-    evidence = Evidence(direction, plant, read=lambda inputs: means)
+    evidence = Evidence(features, plant, read=lambda inputs: means)
     settled = method.settled(evidence)
     made = Provenance.of(
         model,
         tokenizer,
-        pairs_hash=hashlib.sha256(json.dumps([one.ids for one in tokens]).encode()).hexdigest(),
-        pairs=(1, len(prompts) - 1),
+        pairs_hash={ALONE: _hash(tokens)},
+        pairs={ALONE: (1, len(prompts) - 1)},
         positions=LastToken().name,
         jacobian_prompts=1,
         decision_tokens=tokens[0].ids[-1:],
     )
-    return Steering(direction, settled.solve(evidence), settled, made)
+    return Steering(features, settled.solve(evidence), settled, made)
+
+
+def _hash(tokens: Sequence[Tokens]) -> str:
+    """SHA-256 of the prompts as the model sees them."""
+    return hashlib.sha256(json.dumps([one.ids for one in tokens]).encode()).hexdigest()
 
 
 def _direction(means: Means) -> Direction:

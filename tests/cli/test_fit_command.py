@@ -12,7 +12,7 @@ def test_a_fitted_steering_can_be_loaded(saved_steering):
     steering = Steering.from_pretrained(saved_steering)
     assert steering.method.name == "a-lqr"
     assert steering.provenance.jacobian_prompts == 2
-    assert steering.provenance.pairs == (9, 9)
+    assert steering.provenance.pairs == {"feature": (9, 9)}
 
 
 def test_settings_reach_the_method(saved_model, pairs_file, tmp_path, steersman):
@@ -93,3 +93,51 @@ def test_the_settings_that_nobody_gives_are_those_of_the_library():
     shared = given.keys() & known.keys() & {"q", "r", "qf", "positions", "batch_size", "chunk"}
     assert {"chunk", "q", "positions"} <= shared
     assert all(given[name].default == known[name].default for name in shared)
+
+
+@pytest.fixture
+def two_files(tmp_path):
+    """Pairs of two features that differ in different words."""
+    sides = {"tone": ("good", "bad"), "heat": ("warm", "cold")}
+    for name, (desired, undesired) in sides.items():
+        openings = ("the cat said the dog is", "a bird sat and the house is", "one tree is")
+        rows = [{"desired": f"{o} {desired}", "undesired": f"{o} {undesired}"} for o in openings]
+        (tmp_path / f"{name}.json").write_text(json.dumps(rows))
+    return [f"{name}={tmp_path / name}.json" for name in sides]
+
+
+def test_several_features_are_fitted_together_and_their_coupling_is_told(
+    saved_model, two_files, tmp_path, steersman
+):
+    words = ("fit", saved_model, "--method", "feature-lqr", "--jacobian-prompts", 2, "--quiet")
+    features = [word for one in two_files for word in ("--feature", one)]
+    result = steersman(*words, *features, "-o", tmp_path / "both")
+    assert result.exit_code == 0, result.output
+    steering = Steering.from_pretrained(tmp_path / "both")
+    assert steering.features.names == ("tone", "heat")
+    assert steering.provenance.jacobian_prompts == 2
+    assert "moves tone" in result.stdout and "others held" in result.stdout
+    prompt = ("generate", saved_model, "the cat said", "-s", tmp_path / "both")
+    result = steersman(*prompt, "-t", "tone=1", "-t", "heat=-0.5", "--max-new-tokens", 3)
+    assert result.exit_code == 0, result.output
+    result = steersman(*prompt, "--target", 1)
+    assert result.exit_code == 1
+    assert "'tone' and 'heat'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "give PAIRS for one feature, or --feature NAME=PAIRS"),
+        (("pairs.csv", "--feature", "tone=tone.csv"), "give PAIRS for one feature"),
+        (("--feature", "tone.csv"), "--feature tone.csv: expected NAME=PAIRS"),
+        (("--feature", "=tone.csv"), "expected NAME=PAIRS"),
+        (("--feature", "tone=a.csv", "--feature", "tone=b.csv"), "names 'tone' twice"),
+        (("--feature", "tone=no-such-file.csv"), "no-such-file.csv"),
+    ],
+)
+def test_pairs_that_are_not_given_in_one_way_are_refused(words, said, tmp_path, steersman):
+    result = steersman("fit", "no/such-model", *words, "--out", tmp_path / "s")
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert not (tmp_path / "s").exists()

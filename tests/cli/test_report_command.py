@@ -1,5 +1,8 @@
 import pytest
 
+import steersman as sm
+from steersman.methods import FeatureLQR
+
 pytest.importorskip("matplotlib")
 PROMPT = "the cat said the dog is"
 
@@ -31,3 +34,28 @@ def test_a_report_may_replace_a_report_and_nothing_else(
     result = steersman(*words, "-o", page)
     assert result.exit_code == 1
     assert page.read_text() == "<html>my own page</html>"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_report_of_several_features_has_a_section_for_each_and_their_coupling(
+    saved_model, tmp_path, tiny_model, tiny_tokenizer, steersman
+):
+    pairs = {
+        name: sm.ContrastivePairs(
+            desired=[f"{opening} {good}" for opening in ("the cat is", "a bird is", "one dog is")],
+            undesired=[f"{opening} {bad}" for opening in ("the cat is", "a bird is", "one dog is")],
+        )
+        for name, good, bad in (("tone", "good", "bad"), ("he<b>at", "warm", "cold"))
+    }
+    method = FeatureLQR(q=0.1, weights={"tone": 2.0})
+    steering = sm.fit(tiny_model("llama"), tiny_tokenizer, pairs, method=method, progress=False)
+    folder, page = steering.save_pretrained(tmp_path / "both"), tmp_path / "report.html"
+    words = ("report", saved_model, "-s", folder, "--max-new-tokens", 3, "--out", page)
+    result = steersman(*words, "-p", PROMPT, "-t", "tone=1")
+    assert result.exit_code == 0, result.output
+    html = page.read_text()
+    assert html.count('class="behaviour"') == 2
+    assert html.count("<svg") == 4
+    assert "target tone 1" in html
+    assert "moves he&lt;b&gt;at" in html and "<b>" not in html
+    assert "others held" in html

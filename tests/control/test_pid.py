@@ -79,10 +79,11 @@ def test_the_integral_leaves_less_of_a_constant_error():
 
 
 def test_the_prefilter_makes_the_loop_reach_what_is_asked():
-    system, some, last = random_plant(0, BLOCKS, N), law(), unit_rows(5, 1, N)[0]
-    asked = randn(3, BLOCKS, 1)
-    shifts = prefilter(system, some, asked, last, 2.5) * asked
-    assert reached(system, plan(system, some, shifts), last) == pytest.approx(2.5)
+    system, some, last = random_plant(0, BLOCKS, N), law(), unit_rows(5, 1, N).mT
+    asked = randn(3, BLOCKS, 1, 1)
+    answer = reached(system, plan(system, some, asked), last)
+    shifts = asked @ prefilter(answer, torch.tensor([2.5]).double())
+    assert float(reached(system, plan(system, some, shifts), last)) == pytest.approx(2.5)
 
 
 def test_the_same_law_elsewhere():

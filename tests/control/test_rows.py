@@ -56,10 +56,10 @@ def test_tensors_of_other_shapes_are_refused():
 
 
 def test_units_of_each_row_go_with_its_tokens():
-    norm = randn(0, BLOCKS, ROWS, 2)
-    units = Units(norm, torch.zeros_like(norm)).repeated(TOKENS)
-    assert units.norm.shape == (BLOCKS, ROWS * TOKENS, 2)
+    norm = randn(0, BLOCKS, ROWS, 2, 1)
+    units = Units.shifts(norm).repeated(TOKENS)
+    assert units.norm.shape == (BLOCKS, ROWS * TOKENS, 2, 1)
     torch.testing.assert_close(units.norm[:, TOKENS - 1], norm[:, 0])
     torch.testing.assert_close(units.norm[:, TOKENS], norm[:, 1])
-    shared = Units(norm[:, 0], norm[:, 0])
+    shared = Units.shifts(norm[:, 0])
     assert shared.repeated(TOKENS) is shared

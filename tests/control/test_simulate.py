@@ -1,25 +1,13 @@
-"""A plan, a simulated loop and a law stepped by hand are one thing; the prefilter reaches it."""
-
-import math
+"""A plan, a simulated loop and a law stepped by hand are one thing."""
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_plants import plants, randn, random_law, random_plant, unit_rows
 
-from steersman.control import (
-    AffineLaw,
-    LTVSystem,
-    Relative,
-    Units,
-    feature_gains,
-    plan,
-    prefilter,
-    reached,
-    simulate,
-)
-from steersman.errors import InputError, NumericalError, ShapeError
+from steersman.control import AffineLaw, Relative, Units, plan, reached, simulate
+from steersman.errors import InputError, ShapeError
 
 SETTINGS = settings(max_examples=40, deadline=None, derandomize=True)
 
@@ -77,66 +65,10 @@ def test_features_are_the_projections_of_the_states():
     rollout = simulate(system, random_law(1, system), randn(2, 5, 1))
     features = rollout.features(v)
     assert float(features[0]) == 0.0
-    assert float(features[-1]) == pytest.approx(reached(system, rollout.inputs, v[-1]))
+    moved = reached(system, rollout.inputs.unsqueeze(-1), v[-1:].mT)
+    assert float(features[-1]) == pytest.approx(float(moved))
     with pytest.raises(ShapeError, match="states=6"):
         rollout.features(v[:-1])
-
-
-@SETTINGS
-@given(plants(), st.integers(0, 1000), st.floats(0.1, 10))
-def test_the_prefilter_makes_the_loop_reach_what_is_asked(system, seed, unit):
-    v = unit_rows(seed, system.blocks + 1, system.n)
-    H = v[:-1].unsqueeze(-1)
-    G = feature_gains(system, v[:-1], 0.1, 1.0, 0.1).unsqueeze(-1)
-    shifts = unit * torch.ones(system.blocks, 1).double()
-    assume(abs(reached(system, plan(system, AffineLaw(H, G), shifts), v[-1])) > 1e-4 * unit)
-    scale = prefilter(system, AffineLaw(H, G), shifts, v[-1], unit)
-    rollout = simulate(system, AffineLaw(H, G), scale * shifts)
-    assert float(v[-1] @ rollout.states[-1]) == pytest.approx(unit, rel=1e-8)
-
-
-def test_a_loop_that_already_arrives_needs_no_prefilter():
-    system = LTVSystem(torch.eye(3).double().unsqueeze(0))
-    v = unit_rows(0, 1, 3)
-    H, shifts = v.unsqueeze(-1), torch.full((1, 1), 2.0).double()
-    assert prefilter(system, AffineLaw(H, H), shifts, v[0], 2.0) == pytest.approx(1.0)
-    assert prefilter(system, AffineLaw(H, 0.25 * H), shifts, v[0], 2.0) == pytest.approx(4.0)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_loop_without_authority_is_reported(dtype):
-    system = random_plant().to(dtype)
-    v = unit_rows(1, 6, 6)
-    H, shifts = v[:-1].unsqueeze(-1), torch.ones(5, 1)
-    with pytest.raises(NumericalError, match="no authority"):
-        prefilter(system, AffineLaw(H, torch.zeros_like(H)), shifts, v[-1], 1.0)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_rounding_is_not_taken_for_authority(dtype):
-    system = random_plant().to(dtype)
-    law = random_law(1, system)
-    moved = simulate(system, law, 1e4 * torch.ones(5, 1)).states[-1].double()
-    v = randn(3, 6)
-    sideways = v - moved * (v @ moved) / (moved @ moved)
-    with pytest.raises(NumericalError, match="no authority"):
-        prefilter(system, law, 1e4 * torch.ones(5, 1), sideways, 1e-3)
-
-
-@pytest.mark.parametrize("direction", [[1.0, 1.0], [1.0, -1.0]])
-def test_a_diverging_loop_is_reported(direction):
-    system = LTVSystem(1e30 * torch.eye(2).expand(3, 2, 2))
-    H = torch.ones(3, 2, 1)
-    with pytest.raises(NumericalError, match="moves the final feature by (nan|-?inf)"):
-        prefilter(system, AffineLaw(H, H), torch.ones(3, 1), torch.tensor(direction), 1.0)
-
-
-@pytest.mark.parametrize("unit", [0.0, -1.0, math.nan])
-def test_a_unit_that_is_not_positive_is_refused(unit):
-    system = random_plant()
-    law = random_law(1, system)
-    with pytest.raises(InputError, match="terminal_unit"):
-        prefilter(system, law, randn(0, 5, 1), randn(0, 6), unit)
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -150,6 +82,6 @@ def test_parts_of_another_plant_are_refused():
     with pytest.raises(ShapeError, match="delta0 has shape"):
         simulate(system, law, randn(0, 5, 1), randn(0, 7))
     with pytest.raises(ShapeError, match="inputs has shape"):
-        reached(system, randn(0, 4, 6), randn(0, 6))
-    with pytest.raises(ShapeError, match="terminal_direction has shape"):
-        reached(system, randn(0, 5, 6), randn(0, 7))
+        reached(system, randn(0, 4, 6, 1), randn(0, 6, 1))
+    with pytest.raises(ShapeError, match="terminal has shape"):
+        reached(system, randn(0, 5, 6, 1), randn(0, 7, 1))

@@ -8,7 +8,7 @@ from steersman.control import Toward, Units
 from steersman.errors import InputError
 
 GOAL = randn(0, 3, 2)
-UNITS = Units(GOAL, torch.zeros(3, 2).double())
+UNITS = Units.shifts(GOAL.unsqueeze(-1))
 
 
 def test_target_zero_is_the_nominal_and_one_the_goal():
@@ -30,6 +30,21 @@ def test_each_row_goes_its_own_way_and_so_do_copies_of_it():
     each = target.repeat_interleave(2)[:, None]
     torch.testing.assert_close(found, nominal + each * (GOAL[0] - nominal))
     assert Toward(0.5).repeated(2, torch.device("cpu")) == Toward(0.5)
+
+
+def test_one_target_for_all_rows_may_come_as_a_table() -> None:
+    nominal, table = randn(1, 6, 2), torch.tensor([[0.3]]).double()
+    found = Toward(table).repeated(2, torch.device("cpu")).at(0, UNITS, 6, nominal)
+    torch.testing.assert_close(found, nominal + table * (GOAL[0] - nominal))
+
+
+def test_what_was_missed_is_counted_from_the_way_that_was_asked_for() -> None:
+    start, reached = randn(1, 4, 1), randn(2, 4, 1)
+    for target in (0.5, torch.tensor([0.0, 0.5, 1.0, 2.0]).double()):
+        wanted = start + torch.as_tensor(target).reshape(-1, 1) * (1 - start)
+        torch.testing.assert_close(Toward(target).missed(reached, start), wanted - reached)
+    with pytest.raises(InputError, match="beside the unsteered run"):
+        Toward(0.5).missed(reached, None)
 
 
 def test_without_a_nominal_it_is_refused():

@@ -36,9 +36,9 @@ def channel(
     """A law from random directions; strong enough to change what is generated."""
     blocks = locate(model)
     generator = torch.Generator().manual_seed(seed)
-    v = torch.randn(len(blocks), blocks.n, generator=generator)
+    v = torch.randn(len(blocks), blocks.n, 1, generator=generator)
     v = v / v.norm(dim=1, keepdim=True)
-    law = AffineLaw(v[..., None], size * v[..., None])
+    law = AffineLaw(v, size * v)
     units = Units(torch.full((len(blocks),), 2.0), torch.full((len(blocks),), 0.5))
     if planned:
         return Channel(
@@ -372,7 +372,7 @@ def test_a_law_for_another_width_is_refused(tiny_model: Models) -> None:
     model = tiny_model("llama")
     v = torch.ones(tiny.BLOCKS, 7, 1)
     units = Units.plain(tiny.BLOCKS)
-    wrong = Channel(AffineLaw(v, v), Absolute(1.0), units, v[..., 0], units)
+    wrong = Channel(AffineLaw(v, v), Absolute(1.0), units, v, units)
     with pytest.raises(MismatchError, match="width 7"):
         run_with(model, wrong)
 

@@ -22,7 +22,7 @@ def rotations(trial: Trial) -> dict[str, Channel]:
     random = torch.randn(blocks, n, 2, generator=torch.Generator().manual_seed(3))
     law = AngularLaw(torch.linalg.qr(random)[0], until=torch.full((blocks,), 2.0))
     units = Units(torch.full((blocks, 1), 0.5), torch.zeros(blocks, 1))
-    watch, scale = law.H[..., 0].contiguous(), trial.channels["plan"].scale
+    watch, scale = law.H[..., :1].contiguous(), trial.channels["plan"].scale
     shared: dict[str, Any] = {"watch": watch, "scale": scale, "tracks": False}
     return {
         "plan": Channel(law, Absolute(1.0), units, tokens="last", **shared),

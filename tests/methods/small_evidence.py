@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from steersman.control import LTVSystem
-from steersman.directions import Direction
+from steersman.directions import Direction, Features
 from steersman.methods import Evidence, Means
 
 BLOCKS, N = 5, 8
@@ -60,4 +60,4 @@ class LinearWorld:
     @property
     def evidence(self) -> Evidence:
         """All that a method may ask for."""
-        return Evidence(self.direction, LTVSystem(self.A), read=self.read)
+        return Evidence(Features.of(self.direction), LTVSystem(self.A), read=self.read)

@@ -14,6 +14,7 @@ from small_evidence import BLOCKS, LinearWorld, randn
 from transformers import PreTrainedModel
 
 import steersman as sm
+from steersman.directions import Features
 from steersman.errors import InputError
 from steersman.methods import AngularSteering, Controller, Evidence, Means
 from steersman.plant import HookSet, hidden_in, locate
@@ -32,7 +33,7 @@ def angle(controller: Controller, x: torch.Tensor, block: int) -> float:
 def test_the_angles_kept_are_those_of_the_two_means(plane: Any) -> None:
     made = AngularSteering(plane=plane).solve(WORLD.evidence)
     for block in range(BLOCKS):
-        undesired, between = made.shifts[block].tolist()
+        undesired, between = made.shifts[block, :, 0].tolist()
         assert angle(made, MEANS.undesired[block], block) == pytest.approx(undesired, abs=1e-5)
         desired = angle(made, MEANS.desired[block], block)
         assert (desired - undesired - between + pi) % (2 * pi) - pi == pytest.approx(0, abs=1e-5)
@@ -43,7 +44,7 @@ def test_in_the_plane_of_the_means_one_unit_turns_one_onto_the_other() -> None:
     method = AngularSteering()
     made = method.solve(WORLD.evidence)
     law = method.law(made)
-    reference, units = method.absolute(1.0, made, WORLD.direction)
+    reference, units = method.absolute(1.0, made, WORLD.evidence.features)
     for block in range(BLOCKS):
         x = MEANS.undesired[block : block + 1].float()
         _, u = law.step(None, x, reference.at(block, units, 1), block)
@@ -76,7 +77,7 @@ def test_a_block_where_the_examples_do_not_differ_is_left_alone() -> None:
         tensor[0] = 0
     same = replace(one, contrast=zeroed[0], vectors=zeroed[1], norm=zeroed[2])
     for plane in ("means", "contrasts"):
-        made = AngularSteering(plane=plane).solve(Evidence(same, read=read))  # type: ignore[arg-type]
+        made = AngularSteering(plane=plane).solve(Evidence(Features.of(same), read=read))  # type: ignore[arg-type]
         assert made.active == tuple(range(1, BLOCKS))
 
 
@@ -84,20 +85,22 @@ def test_opposed_blocks_are_those_whose_means_have_opposite_signs() -> None:
     sides = torch.tensor([[-1.0, 0.5, -2.0, -3.0, 1.0, -1.0], [2.0, 2.0, -1.0, 1.0, 3.0, 2.0]])
     one = WORLD.direction
     signed = replace(one, origin=sides[0].double(), norm=(sides[1] - sides[0]).double())
-    settled = AngularSteering(blocks="opposed").settled(Evidence(signed, read=WORLD.read))
+    settled = AngularSteering(blocks="opposed").settled(
+        Evidence(Features.of(signed), read=WORLD.read)
+    )
     assert settled.blocks == (0, 3)
-    made = settled.solve(Evidence(signed, read=WORLD.read))
+    made = settled.solve(Evidence(Features.of(signed), read=WORLD.read))
     assert made.active == (0, 3)
     with pytest.raises(InputError, match="same sign at every block"):
         high = replace(signed, origin=signed.origin + 10)
-        AngularSteering(blocks="opposed").settled(Evidence(high))
+        AngularSteering(blocks="opposed").settled(Evidence(Features.of(high)))
 
 
 def test_the_gate_is_the_line_half_way_between_the_means() -> None:
     method = AngularSteering(gate="undesired")
     made = method.solve(WORLD.evidence)
     law = method.law(made)
-    reference, units = method.absolute(1.0, made, WORLD.direction)
+    reference, units = method.absolute(1.0, made, WORLD.evidence.features)
     for block in range(BLOCKS):
         x = torch.stack([MEANS.undesired[block], MEANS.desired[block]]).float()
         x = x + 1e-3 * (x.flip(0) - x)
@@ -124,7 +127,7 @@ def test_contrasts_on_one_line_span_no_plane() -> None:
     line = torch.ones(BLOCKS + 1, 1).double() * randn(0, 1, one.n)
     flat = replace(one, contrast=line, vectors=line / line.norm(dim=1, keepdim=True))
     with pytest.raises(InputError, match="lie on one line"):
-        AngularSteering(plane="contrasts").solve(Evidence(flat, read=WORLD.read))
+        AngularSteering(plane="contrasts").solve(Evidence(Features.of(flat), read=WORLD.read))
 
 
 def test_means_along_one_line_through_zero_cannot_be_turned_onto_each_other() -> None:
@@ -132,12 +135,12 @@ def test_means_along_one_line_through_zero_cannot_be_turned_onto_each_other() ->
     one = WORLD.direction
     along = replace(one, contrast=means.contrast, norm=means.contrast.norm(dim=1))
     with pytest.raises(InputError, match="point the same way"):
-        AngularSteering().solve(Evidence(along, read=lambda inputs: means))
+        AngularSteering().solve(Evidence(Features.of(along), read=lambda inputs: means))
 
 
 def test_without_a_model_to_read_it_is_refused() -> None:
     with pytest.raises(InputError, match="angular reads the examples' states"):
-        AngularSteering().solve(Evidence(WORLD.direction))
+        AngularSteering().solve(Evidence(Features.of(WORLD.direction)))
 
 
 def fitted(model: Any, tokenizer: Any, method: AngularSteering) -> sm.Steering:
@@ -171,7 +174,7 @@ def test_in_front_of_the_model_it_turns_every_state_that_a_block_reads(
     c, law = steering.controller, steering.method.law(steering.controller)
     for block, bare in enumerate(seen["bare"]):
         x = seen["steered"][-len(seen["bare"]) + block]
-        undesired, between = c.shifts[block]
+        undesired, between = c.shifts[block, :, 0]
         start = undesired if reference == "absolute" else law.observe(bare, block)
         s = (start + 0.7 * between).expand(len(x), 1)
         _, u = law.step(None, x, s, block)

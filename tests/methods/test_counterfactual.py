@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 import steersman as sm
-from steersman.directions import contrast
+from steersman.directions import Features, contrast
 from steersman.errors import InputError
 from steersman.fitting import read_aligned
 from steersman.methods import ALQR, AlignedStates, Counterfactual, Evidence
@@ -61,7 +61,7 @@ def test_the_push_in_front_of_the_model_is_the_shift_of_its_state(
         model(ids)
     (x,) = inputs
     c = steering.controller
-    expected = 0.5 * (c.shifts[1] + x @ c.H[1]) @ c.G[1].T
+    expected = 0.5 * (c.shifts[1, :, 0] + x @ c.H[1]) @ c.G[1].T
     torch.testing.assert_close(run.trace.effort[0, 1], expected.norm(dim=-1), rtol=1e-4, atol=1e-5)
     assert not run.trace.effort[0, [0, 2]].any()
 
@@ -92,7 +92,7 @@ def test_a_shift_that_the_state_does_not_tell_is_doubted() -> None:
 
     undesired, shift = randn(0), randn(1)
     aligned = AlignedStates(undesired + shift, undesired, torch.arange(20))
-    evidence = Evidence(contrast(aligned.desired, undesired), aligned=aligned)
+    evidence = Evidence(Features.of(contrast(aligned.desired, undesired)), aligned=aligned)
     with pytest.warns(UserWarning, match="little to steer by"):
         Counterfactual().settled(evidence)
 

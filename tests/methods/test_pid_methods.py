@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 import steersman as sm
+from steersman.directions import Features
 from steersman.errors import InputError
 from steersman.methods import SPID, Evidence, Method, ProportionalAddition
 from steersman.plant import HookSet, hidden_in, locate
@@ -108,4 +109,4 @@ def test_what_cannot_be_is_refused(
 def test_without_a_plant_it_is_refused(tiny_model: Models, tiny_tokenizer: Any) -> None:
     direction = fitted(tiny_model("llama"), tiny_tokenizer, SPID()).direction
     with pytest.raises(InputError, match="needs an identified plant"):
-        SPID().solve(Evidence(direction))
+        SPID().solve(Evidence(Features.of(direction)))

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 import steersman as sm
 from steersman.control import LTVSystem, reached
+from steersman.directions import Features
 from steersman.errors import InputError, NumericalError
 from steersman.methods import Evidence, PIDSteering, PIDSteeringOnce
 from steersman.plant import capture_states
@@ -22,23 +23,24 @@ WORLD = LinearWorld.random()
 
 def test_a_proportional_gain_of_one_closes_every_error_at_once() -> None:
     made = PIDSteering(kp=1.0, ki=0.0, kd=0.0).solve(WORLD.evidence)
-    left = WORLD.read(made.plan).contrast
+    plan = made.plan[..., 0]
+    left = WORLD.read(plan).contrast
     torch.testing.assert_close(left[1:], torch.zeros_like(left[1:]), rtol=0, atol=1e-12)
     # What is added is only what the blocks add to the difference, and not all of it again.
     drift = WORLD.desired[1] - WORLD.undesired[1]
-    torch.testing.assert_close(made.plan[1:], drift[1:], rtol=0, atol=1e-12)
+    torch.testing.assert_close(plan[1:], drift[1:], rtol=0, atol=1e-12)
 
 
 def test_each_input_is_the_error_under_those_before_it_its_sum_and_its_difference() -> None:
     made = PIDSteering(kp=0.7, ki=0.2, kd=0.3).solve(WORLD.evidence)
     errors: list[torch.Tensor] = []
     for block in range(BLOCKS):
-        before = made.plan.clone()
+        before = made.plan[..., 0].clone()
         before[block:] = 0
         errors.append(WORLD.read(before).contrast[block + 1])
         change = errors[-1] - errors[-2] if block else torch.zeros_like(errors[0])
         expected = 0.7 * errors[-1] + 0.2 * sum(errors[:-1]) + 0.3 * change
-        torch.testing.assert_close(made.plan[block], expected)
+        torch.testing.assert_close(made.plan[block, :, 0], expected)
     assert not made.H.any()
 
 
@@ -47,13 +49,13 @@ def test_read_once_it_is_the_contrasts_alone_up_to_one_factor() -> None:
     c = WORLD.direction.contrast[1:]
     change = torch.cat([torch.zeros_like(c[:1]), c[1:] - c[:-1]])
     expected = 0.7 * c + 0.2 * (c.cumsum(0) - c) + 0.3 * change
-    torch.testing.assert_close(made.plan, made.shifts * expected)
+    torch.testing.assert_close(made.plan[..., 0], made.shifts[..., 0] * expected)
 
 
 def test_read_once_a_unit_of_target_is_the_whole_contrast_on_the_plant() -> None:
     made, direction = PIDSteeringOnce().solve(WORLD.evidence), WORLD.direction
-    moved = reached(LTVSystem(WORLD.A), made.plan, direction.vectors[-1])
-    assert moved == pytest.approx(float(direction.norm[-1]))
+    moved = reached(LTVSystem(WORLD.A), made.plan, direction.vectors[-1:].mT)
+    assert float(moved) == pytest.approx(float(direction.norm[-1]))
     assert float(made.shifts[0]) < 0.5  # the published vectors overshoot more than twice
 
 
@@ -64,13 +66,14 @@ def test_only_the_blocks_that_act_are_read_and_summed_up() -> None:
         asked.append(0 if inputs is None else int(inputs.any(dim=1).sum()))
         return WORLD.read(inputs)
 
-    evidence = Evidence(WORLD.direction, read=read)
+    evidence = Evidence(Features.of(WORLD.direction), read=read)
     made = PIDSteering(ki=0.5, kd=0.5, blocks=(3, 1)).solve(evidence)
     assert made.active == (1, 3) and asked == [0, 1]
     first = WORLD.direction.contrast[2]
-    torch.testing.assert_close(made.plan[1], first)
-    second = WORLD.read(torch.where(torch.arange(BLOCKS)[:, None] < 3, made.plan, 0)).contrast[4]
-    torch.testing.assert_close(made.plan[3], second + 0.5 * first + 0.5 * (second - first))
+    plan = made.plan[..., 0]
+    torch.testing.assert_close(plan[1], first)
+    second = WORLD.read(torch.where(torch.arange(BLOCKS)[:, None] < 3, plan, 0)).contrast[4]
+    torch.testing.assert_close(plan[3], second + 0.5 * first + 0.5 * (second - first))
 
 
 @pytest.mark.parametrize("kind", [PIDSteering, PIDSteeringOnce])
@@ -91,9 +94,9 @@ def test_what_cannot_be_is_refused(
 
 def test_without_a_model_to_read_it_is_refused() -> None:
     with pytest.raises(InputError, match="pid-steering reads the examples' states"):
-        PIDSteering().solve(Evidence(WORLD.direction))
+        PIDSteering().solve(Evidence(Features.of(WORLD.direction)))
     with pytest.raises(InputError, match="pid-steering-once needs an identified plant"):
-        PIDSteeringOnce().solve(Evidence(WORLD.direction))
+        PIDSteeringOnce().solve(Evidence(Features.of(WORLD.direction)))
 
 
 def examples(tokenizer: Any) -> sm.ContrastivePairs:

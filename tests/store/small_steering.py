@@ -4,8 +4,8 @@ import torch
 
 from steersman.artifact import Parts
 from steersman.control import LTVSystem
-from steersman.directions import Direction, contrast
-from steersman.methods import ALQR, Evidence, Method
+from steersman.directions import Direction, Features, contrast
+from steersman.methods import ALQR, Evidence, Method, coupling
 from steersman.provenance import Provenance
 
 BLOCKS, WIDTH = 3, 32
@@ -38,9 +38,12 @@ def small_parts(method: Method | None = None, examples: int = 6) -> Parts:
         n=WIDTH,
         vocab_size=99,
         tokenizer_hash="a" * 64,
-        pairs_hash="b" * 64,
-        pairs=(examples, examples),
+        pairs_hash={"feature": "b" * 64},
+        pairs={"feature": (examples, examples)},
         positions="last",
         jacobian_prompts=4,
     )
-    return Parts(direction, method.solve(Evidence(direction, small_plant())), method, provenance)
+    evidence = Evidence(Features.of(direction), small_plant())
+    controller = method.solve(evidence)
+    pull = coupling(method, evidence, controller) if method.plant != "none" else None
+    return Parts(evidence.features, controller, method, provenance, pull)

@@ -1,6 +1,6 @@
 """Steerings as artifacts and back."""
 
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,20 @@ from steersman.steering import Steering
 from steersman.store import Artifact
 
 
-def _assert_same(first: Any, second: Any) -> None:
-    """Equal dataclasses, tensors bit for bit."""
-    assert type(first) is type(second)
-    for field in fields(first):
-        one, other = getattr(first, field.name), getattr(second, field.name)
-        same = torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
-        assert same, field.name
+def _assert_same(first: Any, second: Any, where: str = "steering") -> None:
+    """Equal dataclasses and mappings, tensors bit for bit."""
+    assert type(first) is type(second), where
+    if isinstance(first, torch.Tensor):
+        assert torch.equal(first, second), where
+    elif is_dataclass(first):
+        for field in fields(first):
+            _assert_same(getattr(first, field.name), getattr(second, field.name), field.name)
+    elif isinstance(first, dict):
+        assert list(first) == list(second), where
+        for key in first:
+            _assert_same(first[key], second[key], f"{where} {key}")
+    else:
+        assert first == second, where
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +85,7 @@ def test_an_observer_that_can_be_derived_is_not_stored(method: Method, observes:
 
 def test_any_other_observer_is_stored(parts: Parts) -> None:
     H, G = torch.randn(2, BLOCKS, WIDTH, 2)
-    shifts = torch.rand(BLOCKS, 2)
+    shifts = torch.rand(BLOCKS, 2, 1)
     several = parts._replace(controller=Controller(H, G, parts.controller.plan, shifts))
     loaded = parts_of(artifact_of(several)).controller
     assert torch.equal(loaded.H, H) and torch.equal(loaded.G, G)
@@ -87,18 +94,18 @@ def test_any_other_observer_is_stored(parts: Parts) -> None:
 
 def test_a_separation_that_was_not_measured_is_kept(tmp_path: Path) -> None:
     parts = small_parts(ActivationAddition(), examples=3)
-    assert bool(parts.direction.separation_se.isinf().all())
+    assert bool(parts.features.one.separation_se.isinf().all())
     loaded = Steering.from_pretrained(Steering(*parts).save_pretrained(tmp_path / "s"))
     assert bool(loaded.direction.separation_se.isinf().all())
 
 
 def test_a_steering_of_a_large_model_takes_two_megabytes() -> None:
     blocks, n = 32, 4096
-    numbers = 2 * (blocks + 1) * n + 4 * (blocks + 1) + 2 * blocks * n + blocks
+    numbers = 2 * (blocks + 1) * n + 4 * (blocks + 1) + 2 * blocks * n + blocks + 4
     assert 4 * numbers < 2.2e6
     small = artifact_of(small_parts())
     assert sum(t.numel() for t in small.tensors.values()) == (
-        2 * (BLOCKS + 1) * WIDTH + 4 * (BLOCKS + 1) + 2 * BLOCKS * WIDTH + BLOCKS
+        2 * (BLOCKS + 1) * WIDTH + 4 * (BLOCKS + 1) + 2 * BLOCKS * WIDTH + BLOCKS + 4
     )
 
 
@@ -116,14 +123,18 @@ def test_keys_of_a_later_version_are_tolerated_everywhere(parts: Parts) -> None:
         **artifact.manifest,
         "new": 1,
         "hyperparameters": {"q": 0.25, "rho": 3},
-        "provenance": {**artifact.manifest["provenance"], "pairs": [6, 6], "author": "ada"},
+        "provenance": {
+            **artifact.manifest["provenance"],
+            "pairs": {"feature": [6, 6]},
+            "author": "ada",
+        },
     }
     tensors = {**artifact.tensors, "new": torch.ones(1)}
     loaded = parts_of(Artifact(tensors, manifest, ""))
     assert loaded.method == ALQR(q=0.25)
 
 
-@pytest.mark.parametrize("name", ["contrast", "vectors", "norm", "origin", "G", "plan"])
+@pytest.mark.parametrize("name", ["contrast", "vectors", "norm", "origin", "G", "plan", "alone"])
 def test_a_missing_tensor_is_named(parts: Parts, name: str) -> None:
     artifact = _plain(parts)
     del artifact.tensors[name]
@@ -134,11 +145,12 @@ def test_a_missing_tensor_is_named(parts: Parts, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "expected"),
     [
-        ("contrast", (BLOCKS, WIDTH), "(4, 32)"),
-        ("vectors", (BLOCKS + 1, WIDTH, 1), "(4, 32)"),
-        ("norm", (BLOCKS,), "(4,)"),
+        ("contrast", (BLOCKS, WIDTH), "(4, 32, 1)"),
+        ("vectors", (BLOCKS + 1, WIDTH, 2), "(4, 32, 1)"),
+        ("norm", (BLOCKS + 1,), "(4, 1)"),
         ("G", (BLOCKS, WIDTH), "(3, 32, k)"),
-        ("plan", (BLOCKS + 1, WIDTH), "(3, 32)"),
+        ("plan", (BLOCKS + 1, WIDTH, 1), "(3, 32, 1)"),
+        ("cosines", (1,), "(1, 1)"),
     ],
 )
 def test_a_tensor_of_the_wrong_shape_is_named(
@@ -162,6 +174,13 @@ def test_a_tensor_of_the_wrong_shape_is_named(
         ({"hyperparameters": None}, ArtifactError, "hyperparameters of a-lqr is None"),
         ({"hyperparameters": {"q": "x"}}, ArtifactError, "'q' of hyperparameters of a-lqr is 'x'"),
         ({"provenance": {}}, ArtifactError, "provenance lacks 'model'"),
+        (
+            {"features": []},
+            ArtifactError,
+            r"'features' of steering.json is \[\]; expected one name",
+        ),
+        ({"features": ["a", "a"]}, ArtifactError, "expected one name for each feature"),
+        ({"features": ["mood"]}, ArtifactError, r"'feature'\]; expected the features, \['mood'\]"),
     ],
 )
 def test_a_bad_field_is_named(
@@ -175,7 +194,7 @@ def test_a_bad_field_is_named(
 def test_a_gain_on_several_numbers_needs_an_observer_of_them(parts: Parts) -> None:
     artifact = _plain(parts)
     artifact.tensors["G"] = torch.ones(BLOCKS, WIDTH, 2)
-    with pytest.raises(ArtifactError, match="acts on 2 numbers, but only one"):
+    with pytest.raises(ArtifactError, match="acts on 2 numbers, but only 1, a direction a feature"):
         parts_of(artifact)
 
 

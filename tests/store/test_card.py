@@ -67,7 +67,8 @@ def test_the_example_is_python_that_names_the_model_and_its_revision() -> None:
 def test_the_table_has_the_separation_at_every_state() -> None:
     parts = small_parts()
     rows = [line for line in artifact_of(parts).card.splitlines() if line.startswith("| input of")]
-    d, se = float(parts.direction.separation[1]), float(parts.direction.separation_se[1])
+    direction = parts.features.one
+    d, se = float(direction.separation[1]), float(direction.separation_se[1])
     assert len(rows) == BLOCKS
     assert rows[1].startswith(f"| input of block 1 | {d:.2f} | {se:.2f} | ")
     assert "| output of the last block | " in artifact_of(parts).card

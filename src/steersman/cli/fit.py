@@ -7,14 +7,32 @@ import typer
 from rich.text import Text
 
 from steersman.cli.console import note, out
-from steersman.cli.options import DeviceMap, Dtype, Model, OutFolder, QuestionsAsChat
+from steersman.cli.options import (
+    BatchSize,
+    DeviceMap,
+    Dtype,
+    Model,
+    OutFolder,
+    QuestionsAsChat,
+    Quiet,
+)
+from steersman.errors import InputError
 
 Pairs = Annotated[
-    str,
+    str | None,
     typer.Argument(
-        metavar="PAIRS",
+        metavar="[PAIRS]",
         help="A csv, json, jsonl or parquet file, or [bold]windtunnel:toxicity[/bold] and "
         "other behaviours of the wind tunnel.",
+        show_default=False,
+    ),
+]
+FeaturePairs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--feature",
+        metavar="NAME=PAIRS",
+        help="In place of PAIRS: a feature to steer together with others; give one for each.",
         show_default=False,
     ),
 ]
@@ -34,7 +52,7 @@ PositionsName = Annotated[
     ),
 ]
 JacobianPrompts = Annotated[
-    int, typer.Option(min=1, help="Over how many desired examples the plant is averaged.")
+    int, typer.Option(min=1, help="Over how many desired examples in all the plant is averaged.")
 ]
 Checkpoint = Annotated[
     Path | None,
@@ -43,17 +61,16 @@ Checkpoint = Annotated[
         show_default=False,
     ),
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Examples at a time.")]
 Chunk = Annotated[int, typer.Option(min=1, help="Cotangents at a time; less, less memory.")]
 Count = Annotated[int, typer.Option(min=1, help="Pairs drawn from the wind tunnel.")]
 DrawSeed = Annotated[int, typer.Option(help="Of that draw.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 
 
 def fit(
     model: Model,
-    pairs: Pairs,
     folder: OutFolder,
+    pairs: Pairs = None,
+    feature: FeaturePairs = None,
     method: Method = "a-lqr",
     q: StateWeight = None,
     r: InputWeight = None,
@@ -73,17 +90,24 @@ def fit(
     """Fit a steering from contrastive pairs and save it."""
     from steersman import fitting
     from steersman.cli.models import open_model, open_pairs
+    from steersman.directions import ALONE
 
+    named = _named_files(pairs, feature, ALONE)
     _refuse_early(method, positions, folder)
-    examples = open_pairs(pairs, count=count, seed=seed, chat=chat)
-    note(str(examples))
+    examples = {
+        name: open_pairs(file, count=count, seed=seed, chat=chat) for name, file in named.items()
+    }
+    for name, one in examples.items():
+        note(f"{name}: {one}" if feature else str(one))
+    each = max(1, jacobian_prompts // len(examples))
+    prompts = [text for one in examples.values() for text in one.desired[:each]]
     loaded, tokenizer = open_model(model, dtype, device_map)
     steering = fitting.fit(
         loaded,
         tokenizer,
         examples,
         method=method,
-        jacobian_prompts=list(examples.desired[:jacobian_prompts]),
+        jacobian_prompts=prompts,
         q=q,
         r=r,
         qf=qf,
@@ -95,7 +119,30 @@ def fit(
     )
     saved = steering.save_pretrained(folder)
     out.print(Text(steering.summary()), soft_wrap=True)
+    if steering.coupling is not None and len(examples) > 1:
+        out.print(Text(f"\n{steering.coupling}\n"), soft_wrap=True)
     out.print(Text(f"saved in {saved}"))
+
+
+def _named_files(pairs: str | None, features: list[str] | None, alone: str) -> dict[str, str]:
+    """Where the pairs of each feature are.
+
+    Raises:
+        InputError: no pairs, both ways of giving them, or a feature without a name or a file.
+    """
+    if (pairs is None) == (not features):
+        raise InputError("give PAIRS for one feature, or --feature NAME=PAIRS for each of several.")
+    if pairs is not None:
+        return {alone: pairs}
+    named: dict[str, str] = {}
+    for word in features or []:
+        name, _, file = word.partition("=")
+        if not (name and file):
+            raise InputError(f"--feature {word}: expected NAME=PAIRS.")
+        if name in named:
+            raise InputError(f"--feature names {name!r} twice.")
+        named[name] = file
+    return named
 
 
 def _refuse_early(method: str, positions: str, folder: Path) -> None:

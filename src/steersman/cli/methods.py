@@ -1,6 +1,5 @@
 """`steersman methods`: what there is to choose from."""
 
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from rich.padding import Padding
@@ -22,11 +21,16 @@ def methods() -> None:
 
 
 def _described(method: "type[Method]") -> Text:
-    settings = ", ".join(f"{f.name} = {f.default}" for f in fields(method))  # type: ignore[arg-type]
+    settings = ", ".join(f"{name} = {value}" for name, value in vars(method()).items())
     where = "from the prompt's last token on" if method.tokens == "last" else "at every token"
+    several = "several features; " if method.several else ""
     plant = "needs no plant" if method.plant == "none" else "needs a plant"
     return Text.assemble(
         (method.__doc__ or "").strip().splitlines()[0],
         "\n",
-        (f"{settings}; {plant}; {where}; {method.reference} reference, {method.execution}", "dim"),
+        (
+            f"{settings}; {several}{plant}; {where}; {method.reference} reference, "
+            f"{method.execution}",
+            "dim",
+        ),
     )

@@ -28,18 +28,23 @@ SteeringPath = Annotated[
     ),
 ]
 Target = Annotated[
-    float | None,
+    list[str] | None,
     typer.Option(
         "--target",
         "-t",
-        help="Strength in natural units, from undesired (0) to desired (1). [dim]1.0[/dim]",
+        metavar="[NAME=]NUMBER",
+        help="Strength in natural units, from undesired (0) to desired (1); of several features "
+        "once for each, by name. [dim]1.0[/dim]",
         show_default=False,
     ),
 ]
 Lambda = Annotated[
-    float | None,
+    list[str] | None,
     typer.Option(
-        "--lambda", help="Strength as the paper has it, in place of --target.", show_default=False
+        "--lambda",
+        metavar="[NAME=]NUMBER",
+        help="Strength as the paper has it, in place of --target.",
+        show_default=False,
     ),
 ]
 TokensOption = Annotated[
@@ -67,10 +72,18 @@ ExecutionOption = Annotated[
     ),
 ]
 RelinearizeOption = Annotated[
-    Literal["fit", "prompt"],
+    Literal["fit", "prompt", "token"],
     typer.Option(
         "--relinearize",
-        help="Steer by the plant averaged over the fit, or solve again at the prompt.",
+        help="Steer by the plant averaged over the fit, or solve again at the prompt, or at every "
+        "token.",
+    ),
+]
+Correction = Annotated[
+    float,
+    typer.Option(
+        "--correction",
+        help="Share of what a token missed that the next is asked for; with --execution feedback.",
     ),
 ]
 Cap = Annotated[
@@ -92,6 +105,8 @@ Chat = Annotated[
 QuestionsAsChat = Annotated[
     bool, typer.Option("--chat", help="Take the questions in the file for a user's messages.")
 ]
+BatchSize = Annotated[int, typer.Option(min=1, help="Examples at a time.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 OutFolder = Annotated[
     Path,
     typer.Option(

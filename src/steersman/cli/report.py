@@ -1,9 +1,7 @@
 """`steersman report`: a page that shows what a steering does on a few prompts."""
 
 from collections.abc import Sequence
-from math import sqrt
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,10 +25,9 @@ from steersman.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from steersman.engines import Run, Trace
+    from steersman.cli.page import Written
+    from steersman.engines import Run
     from steersman.plant import Encoded
-    from steersman.report import Report
-    from steersman.steering import Steering
 
 _DEFAULT = Path("report.html")
 
@@ -59,122 +56,56 @@ def report(
 ) -> None:
     """Write a page: texts with and without a steering, its trace, its separation."""
     from steersman.cli.models import open_model
-    from steersman.cli.writing import as_example, prepare
+    from steersman.cli.page import compose
+    from steersman.cli.strengths import shown, strength_of
+    from steersman.cli.writing import as_example
     from steersman.plots import THEME
     from steersman.report import write_report
+    from steersman.sampling import encode_prompts
     from steersman.steering import Steering
 
     require_free_file(page, THEME)
+    asked, paper = strength_of(target, "--target"), strength_of(lambda_, "--lambda")
     chosen = Steering.from_pretrained(steering)
     loaded, tokenizer = open_model(model, dtype, device_map)
-    encoded = [prepare(loaded, tokenizer, as_example(p, chat), max_new_tokens) for p in prompt]
+    encoded = [
+        encode_prompts(loaded, tokenizer, [as_example(p, chat)], max_new_tokens) for p in prompt
+    ]
     run = chosen.attach(
         loaded,
-        target,
-        lambda_=lambda_,
+        asked,
+        lambda_=paper,
         tokens=tokens,
         reference=reference,
         execution=execution,
         relinearize=relinearize,
     )
     # At target 0 a plan adds nothing: the bare model, with a trace.
-    bare = chosen.attach(loaded, 0.0, reference="relative", execution="plan", tokens=tokens)
-    writers = loaded, tokenizer, encoded, max_new_tokens, seed
+    zero = dict.fromkeys(chosen.features.names, 0.0)
+    bare = chosen.attach(loaded, zero, reference="relative", execution="plan", tokens=tokens)
+    writers = loaded, tokenizer, prompt, encoded, max_new_tokens, seed
     steered, unsteered = _record(run, *writers), _record(bare, *writers)
-    asked = 1.0 if target is None else target
-    strength = f"target {asked:g}" if lambda_ is None else f"lambda {lambda_:g}"
-    made = _compose(chosen, model, strength, prompt, encoded, unsteered, steered)
+    strength = shown(asked, "target") if paper is None else shown(paper, "lambda")
+    made = compose(chosen, model, strength, unsteered, steered)
     out.print(Text(f"written to {write_report(made, page)}"))
-
-
-Recorded = list[tuple[str, "Trace"]]
-"""The text and the trace of each prompt."""
 
 
 def _record(
     run: "Run",
     model: Any,
     tokenizer: Any,
-    prompts: Sequence["Encoded"],
+    prompts: Sequence[str],
+    encoded: Sequence["Encoded"],
     new_tokens: int,
     seed: int | None,
-) -> Recorded:
+) -> list["Written"]:
+    from steersman.cli.page import Written
     from steersman.cli.writing import write
 
     found = []
     with run:
-        for number, prompt in enumerate(prompts, start=1):
+        for number, (prompt, tokens) in enumerate(zip(prompts, encoded, strict=True), start=1):
             note(f"writing {number} of {len(prompts)} ...")
-            text = write(model, tokenizer, prompt, new_tokens=new_tokens, seed=seed)
-            found.append((text, run.trace))
+            text = write(model, tokenizer, tokens, new_tokens=new_tokens, seed=seed)
+            found.append(Written(prompt, tokens.input_ids.shape[1], text, run.traces()))
     return found
-
-
-def _compose(
-    steering: "Steering",
-    model: str,
-    strength: str,
-    prompts: Sequence[str],
-    encoded: Sequence["Encoded"],
-    unsteered: Recorded,
-    steered: Recorded,
-) -> "Report":
-    from steersman.plots import separation_figure
-    from steersman.report import BehaviourReport, Report
-
-    direction, made = steering.direction, steering.provenance
-    # Not block 0: what goes into it, no input has reached yet.
-    block = 1 + int(direction.separation[1:-1].argmax()) if made.blocks > 1 else 0
-    lengths = [prompt.input_ids.shape[1] for prompt in encoded]
-    before = _mean([_feature(t, block, n) for (_, t), n in zip(unsteered, lengths, strict=True)])
-    after = _mean([_feature(t, block, n) for (_, t), n in zip(steered, lengths, strict=True)])
-    section = BehaviourReport(
-        name=strength,
-        description=(
-            f"The mean feature at the input of block {block}, where the examples are separated "
-            "best, from the prompt's last token on, in natural units: 0 where undesired examples "
-            "sit, 1 where desired ones do. The standard error is over prompts."
-        ),
-        method=steering.summary(),
-        score_name=f"feature at block {block}, natural units",
-        before=before[0],
-        before_se=before[1],
-        after=after[0],
-        after_se=after[1],
-        samples=[
-            (prompt, plain, other)
-            for prompt, (plain, _), (other, _) in zip(prompts, unsteered, steered, strict=True)
-        ],
-        figures=[
-            (f"The steered run of {prompt!r}.", trace.plot())
-            for prompt, (_, trace) in zip(prompts, steered, strict=True)
-        ],
-    )
-    separation = separation_figure(direction.separation, direction.separation_se)
-    return Report(
-        title=f"{steering.method.name} on {model}",
-        subtitle=f"What a steering does to {len(prompts)} "
-        f"{'prompt' if len(prompts) == 1 else 'prompts'}, at {strength}.",
-        behaviours=[section],
-        figures=[("How well each state separates the examples, out of sample.", separation)],
-        facts=[
-            ("model", f"{made.model or made.model_type}, {made.blocks} blocks, n = {made.n}"),
-            ("method", steering.method.name),
-            *((name, f"{v:g}") for name, v in steering.method.hyperparameters().items()),
-            ("examples", f"{made.pairs[0]} desired, {made.pairs[1]} undesired"),
-            ("positions", made.positions),
-            ("plant averaged over", f"{made.jacobian_prompts} prompts"),
-            *((name, found) for name, found in made.libraries.items()),
-        ],
-    )
-
-
-def _feature(trace: "Trace", block: int, prompt_length: int) -> float:
-    """The mean feature from the prompt's last token on, natural units."""
-    return float(trace.natural(trace.feature)[0, block, prompt_length - 1 :].nanmean())
-
-
-def _mean(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and its standard error; that of one value is not known."""
-    se = stdev(values) / sqrt(len(values)) if len(values) > 1 else float("nan")
-    return fmean(values), se

@@ -85,8 +85,11 @@ class FeatureDesign:
         G = _padded(s.G.mT for s in self.stages).mT.contiguous()
         return AffineLaw(H, G, None if len(active) == len(self.stages) else active)
 
-    def shifts(self, demands: Float[Tensor, "states k"]) -> Float[Tensor, "blocks m"]:
+    def shifts(self, demands: Float[Tensor, "states k *many"]) -> Float[Tensor, "blocks m *many"]:
         """The reference of `law()` relative to its nominal observation: `b_{t+1}`, zeros behind.
+
+        Args:
+            demands: `ebar_0 .. ebar_T`, `(states, k)`, or several sets of them side by side.
 
         Raises:
             ShapeError: `demands` does not belong to this design.

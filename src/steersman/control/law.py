@@ -117,10 +117,10 @@ class AffineLaw(Law[None]):
 
     @classmethod
     def schedule(
-        cls, inputs: Float[Tensor, "blocks n"], active: tuple[int, ...] | None = None
+        cls, inputs: Float[Tensor, "blocks n *features"], active: tuple[int, ...] | None = None
     ) -> "AffineLaw":
-        """The open-loop law `u_t = s inputs_t`: `H = 0`, `G = inputs`, one reference `s`."""
-        G = inputs.unsqueeze(-1)
+        """The open-loop law `u_t = inputs_t s`: `H = 0`, `G = inputs`, a reference a feature."""
+        G = inputs.reshape(*inputs.shape[:2], -1)
         return cls(torch.zeros_like(G), G, active)
 
     @property

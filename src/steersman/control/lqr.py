@@ -10,17 +10,22 @@ from steersman.control.system import LTVSystem
 
 
 def feature_gains(
-    system: LTVSystem, directions: Float[Tensor, "blocks n"], q: float, r: float, qf: float
-) -> Float[Tensor, "blocks n"]:
-    """The columns `g_t = K_t v_t` of the LQR gain that a feature setpoint ever uses.
+    system: LTVSystem,
+    directions: Float[Tensor, "blocks n *features"],
+    q: float,
+    r: float,
+    qf: float,
+) -> Float[Tensor, "blocks n *features"]:
+    """The columns `g_t = K_t v_t` of the LQR gain that feature setpoints ever use.
 
     A feature setpoint's error is `e_t = alpha_t v_t`, so the input `K_t e_t = alpha_t g_t` needs
-    `n` numbers a block instead of `n^2`; each `K_t` is dropped as soon as it is used.
+    `n` numbers a block instead of `n^2`; each `K_t` is dropped as soon as it is used. The error of
+    several features is a combination of as many directions, such as `least_errors` gives.
 
     Args:
         system: the plant.
-        directions: `v_t` at each block's input, `(blocks, n)`; linear, so unit length is not
-            asked for (a zero row gives a zero gain).
+        directions: `v_t` at each block's input, `(blocks, n)`, or one a feature side by side;
+            linear, so unit length is not asked for (a zero direction gives a zero gain).
         q: weight of the state error at each block input, above zero.
         r: weight of each input, above zero.
         qf: weight of the final state error, above zero. Only `q/r` and `qf/r` matter.
@@ -36,12 +41,30 @@ def feature_gains(
     Source:
         A-LQR (arXiv 2604.19018), equation 19.
     """
-    require_shape("directions", directions, ("blocks", system.blocks), ("n", system.n))
+    features = [("features", size) for size in directions.shape[2:]]
+    require_shape("directions", directions, ("blocks", system.blocks), ("n", system.n), *features)
     require_finite("directions", directions)
-    gains = torch.empty_like(system.A[:, 0])
+    gains = system.A.new_empty(directions.shape)
     for block, K, _ in dense_riccati(system, q, r, qf):
         gains[block] = (K @ directions[block].to(K)).to(gains)
     return gains
+
+
+def least_errors(V: Float[Tensor, "blocks n k"]) -> Float[Tensor, "blocks n k"]:
+    """`D_t = V_t (V_t' V_t)^-1`: `D_t e` is the shortest state error whose features are `e`.
+
+    Of one unit direction it is that direction: the paper's error `(s_t - v_t' x_t) v_t`. Where a
+    feature has no direction its column is zero.
+
+    Args:
+        V: the features' directions at each block's input, a column each; those that are not zero
+            linearly independent.
+
+    Source:
+        A-LQR (arXiv 2604.19018), theorem 4.1, for one feature; several are ours.
+    """
+    inverse: Tensor = torch.linalg.pinv(V.double())
+    return inverse.mT.to(V)
 
 
 def cost(

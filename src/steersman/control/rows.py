@@ -37,9 +37,9 @@ class RowsLaw(Law[None]):
         require_pair(self.H, self.G, "rows", "blocks", "n", "k")
 
     @classmethod
-    def schedule(cls, inputs: Float[Tensor, "rows blocks n"]) -> "RowsLaw":
-        """The open-loop laws `u = s inputs_{r,t}`, one reference `s`."""
-        G = inputs.unsqueeze(-1)
+    def schedule(cls, inputs: Float[Tensor, "rows blocks n *features"]) -> "RowsLaw":
+        """The open-loop laws `u = inputs_{r,t} s`, a reference a feature."""
+        G = inputs.reshape(*inputs.shape[:3], -1)
         return cls(torch.zeros_like(G), G)
 
     @property

@@ -7,7 +7,7 @@ examples sit, target 1 where desired ones do.
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -17,35 +17,39 @@ from torch import Tensor
 from steersman.control.checks import require_finite, require_full_precision, require_shape
 from steersman.errors import InputError, ShapeError
 
-Target = float | Float[Tensor, " rows"]
-"""One target for all rows, or one for each."""
+Target = float | Float[Tensor, " targets"] | Float[Tensor, "targets features"]
+"""One target for all rows, one for each, or one for each row and feature; of the last, a single row
+is for all of them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """Natural units at each block's input: `feature = origin_t + target * norm_t`.
+    """What units of target are worth at each block's input: `s_t = origin_t + norm_t target`.
 
     Args:
-        norm: what one unit of target is worth, `|c_t|`, `(blocks,)`; `(blocks, k)` for a law that
-            observes `k` numbers, each worth so much a unit; `(blocks, rows, k)` where that differs
-            from row to row.
-        origin: the feature of the undesired examples, `v_t' mean undesired`, the same shape.
+        norm: natural units `|c_t|` of one feature, `(blocks,)`, or of `k` of them, `(blocks, k)`,
+            each with a target of its own; or what one unit of each target asks of each of the `k`
+            numbers that a law observes, `(blocks, k, features)`, and `(blocks, rows, k, features)`
+            where that differs from row to row.
+        origin: where target 0 is, `v_t' mean undesired`; the shape of `norm` without features.
 
     Raises:
-        ShapeError: the shapes differ or are none of these.
+        ShapeError: the shapes are none of these, or do not belong together.
         InputError: half precision.
         NumericalError: NaN or infinity.
     """
 
-    norm: Float[Tensor, " blocks *rows_k"]
+    norm: Float[Tensor, " blocks *each"]
     origin: Float[Tensor, " blocks *rows_k"]
 
     def __post_init__(self) -> None:
         """Check the two tensors."""
-        if self.norm.ndim not in (1, 2, 3) or self.norm.shape != self.origin.shape:
+        observed = self.norm.shape[:-1] if self.norm.ndim > 2 else self.norm.shape
+        if not 1 <= self.norm.ndim <= 4 or self.origin.shape != observed:
             raise ShapeError(
                 f"norm has shape {tuple(self.norm.shape)} and origin {tuple(self.origin.shape)}; "
-                "expected both to be (blocks,), (blocks, k) or (blocks, rows, k)."
+                "expected both to be (blocks,) or (blocks, k), or norm to be (blocks, k, features) "
+                "or (blocks, rows, k, features) and origin the same without features."
             )
         for name, tensor in (("norm", self.norm), ("origin", self.origin)):
             require_full_precision(name, tensor)
@@ -56,9 +60,14 @@ class Units:
         """One is one: the reference is the target itself, as an open-loop schedule wants it."""
         return cls(torch.ones(blocks), torch.zeros(blocks))
 
+    @classmethod
+    def shifts(cls, shifts: Float[Tensor, "blocks *rows k features"]) -> "Units":
+        """Units without an origin: what one unit of each target asks of each observed number."""
+        return cls(shifts, torch.zeros_like(shifts[..., 0]))
+
     def repeated(self, times: int) -> "Units":
         """The same with each row's units given to `times` rows; shared ones stay as they are."""
-        if self.norm.ndim < 3:
+        if self.norm.ndim < 4:
             return self
         each = (tensor.repeat_interleave(times, dim=1) for tensor in (self.norm, self.origin))
         return Units(*each)
@@ -73,6 +82,34 @@ class Reference(ABC):
 
     needs_nominal: ClassVar[bool] = False
     """Whether `at` must be told the unsteered run's feature."""
+    needs_start: ClassVar[bool] = False
+    """Whether `started` must be told where the unsteered run ends."""
+
+    def started(self, start: Float[Tensor, "rows features"]) -> "Reference":
+        """The same reference, for rows whose unsteered run ends at these natural values."""
+        return self
+
+    def moved(self, by: Float[Tensor, "rows features"]) -> "Reference":
+        """The same reference with each row's target moved by so much.
+
+        Raises:
+            InputError: its strength is not a target in natural units.
+        """
+        raise InputError(f"{type(self).__name__} has no target in natural units to be corrected.")
+
+    def missed(
+        self, reached: Float[Tensor, "rows features"], start: Float[Tensor, "rows features"] | None
+    ) -> Float[Tensor, "rows features"]:
+        """The target minus what was reached after the last block, in natural units.
+
+        Args:
+            reached: by the steered run.
+            start: by the unsteered one, where that is known.
+
+        Raises:
+            InputError: its strength is not a target in natural units.
+        """
+        raise InputError(f"{type(self).__name__} has no target in natural units to be missed.")
 
     @abstractmethod
     def offsets(self, units: Units, rows: int) -> Float[Tensor, "blocks rows k"]:
@@ -83,7 +120,7 @@ class Reference(ABC):
             rows: how many rows; a per-row target must have as many.
 
         Raises:
-            ShapeError: a per-row target does not fit.
+            ShapeError: a target does not fit the rows or the features.
         """
 
     def at(
@@ -129,7 +166,7 @@ class Reference(ABC):
 
 @dataclass(frozen=True)
 class Absolute(Reference):
-    """`s_t = origin_t + target * norm_t`: the feature's value is prescribed, in natural units."""
+    """`s_t = origin_t + norm_t target`: the feature's value is prescribed, in natural units."""
 
     target: Target
 
@@ -141,8 +178,18 @@ class Absolute(Reference):
         """Each row's target for `times` rows."""
         return Absolute(_repeated(self.target, times, device))
 
+    def moved(self, by: Float[Tensor, "rows features"]) -> "Absolute":
+        """Each row's target moved."""
+        return Absolute(_as_rows(self.target, len(by), by) + by)
+
+    def missed(
+        self, reached: Float[Tensor, "rows features"], start: Float[Tensor, "rows features"] | None
+    ) -> Float[Tensor, "rows features"]:
+        """`target - reached`."""
+        return _as_rows(self.target, len(reached), reached) - reached
+
     def offsets(self, units: Units, rows: int) -> Float[Tensor, "blocks rows k"]:
-        """`origin_t + target * norm_t`."""
+        """`origin_t + norm_t target`."""
         return _by_block(units.origin) + _scaled(self.target, units, rows)
 
 
@@ -171,7 +218,7 @@ class Paper(Reference):
 
 @dataclass(frozen=True)
 class Relative(Reference):
-    """`s_t = H_t' xbar_t + target * norm_t`: so many units from where the token would have been."""
+    """`s_t = H_t' xbar_t + norm_t target`: so many units from where the token would have been."""
 
     target: Target
     needs_nominal: ClassVar[bool] = True
@@ -182,16 +229,28 @@ class Relative(Reference):
 
     def repeated(self, times: int, device: torch.device) -> "Relative":
         """Each row's target for `times` rows."""
-        return Relative(_repeated(self.target, times, device))
+        return replace(self, target=_repeated(self.target, times, device))
+
+    def moved(self, by: Float[Tensor, "rows features"]) -> "Relative":
+        """Each row's target moved."""
+        return replace(self, target=_as_rows(self.target, len(by), by) + by)
+
+    def missed(
+        self, reached: Float[Tensor, "rows features"], start: Float[Tensor, "rows features"] | None
+    ) -> Float[Tensor, "rows features"]:
+        """`target - (reached - start)`."""
+        if start is None:
+            raise InputError("What a relative target missed is known beside the unsteered run.")
+        return _as_rows(self.target, len(reached), reached) - (reached - start)
 
     def offsets(self, units: Units, rows: int) -> Float[Tensor, "blocks rows k"]:
-        """`target * norm_t`."""
+        """`norm_t target`."""
         return _scaled(self.target, units, rows)
 
     def joined(
         self, offset: Float[Tensor, "rows k"], nominal: Float[Tensor, "given k"] | None
     ) -> Float[Tensor, "rows k"]:
-        """`nominal + target * norm_t`."""
+        """`nominal + norm_t target`."""
         if nominal is None:
             raise InputError(
                 "A relative reference needs the unsteered run's feature. Pass nominal, or run the "
@@ -201,10 +260,33 @@ class Relative(Reference):
         return nominal + offset
 
 
+@dataclass(frozen=True)
+class Held(Relative):
+    """`s_t = H_t' xbar_t + norm_t (target - start)`: a value, whatever the token shows unsteered.
+
+    `start` is the feature after the last block of the unsteered run, in natural units: the law is
+    asked for the change that leads from there to the target.
+    """
+
+    needs_start: ClassVar[bool] = True
+
+    def started(self, start: Float[Tensor, "rows features"]) -> Relative:
+        """The change that is left to be made."""
+        return Relative(_as_rows(self.target, len(start), start) - start)
+
+    def missed(
+        self, reached: Float[Tensor, "rows features"], start: Float[Tensor, "rows features"] | None
+    ) -> Float[Tensor, "rows features"]:
+        """`target - reached`."""
+        return _as_rows(self.target, len(reached), reached) - reached
+
+
 def _check_target(name: str, target: Target) -> None:
     if isinstance(target, Tensor):
-        if target.ndim != 1:
-            raise ShapeError(f"{name} has shape {tuple(target.shape)}; expected (rows,).")
+        if target.ndim not in (1, 2):
+            raise ShapeError(
+                f"{name} has shape {tuple(target.shape)}; expected (rows,) or (rows, features)."
+            )
         # Looking at values on an accelerator would wait for it; they were seen on the host before.
         if target.device.type == "cpu":
             require_finite(name, target)
@@ -214,10 +296,16 @@ def _check_target(name: str, target: Target) -> None:
 
 def _repeated(
     target: Target, times: int, device: torch.device
-) -> float | Float[Tensor, " repeated"]:
-    if isinstance(target, Tensor):
-        return target.to(device).repeat_interleave(times)
-    return target
+) -> float | Float[Tensor, "repeated *features"]:
+    if not isinstance(target, Tensor):
+        return target
+    here = target.to(device)
+    return here if _for_all(here) else here.repeat_interleave(times, dim=0)
+
+
+def _for_all(target: Tensor) -> bool:
+    """Whether it is one target of several features, for any number of rows."""
+    return target.ndim == 2 and len(target) == 1
 
 
 def _by_block(tensor: Float[Tensor, " blocks *rows_k"]) -> Float[Tensor, "blocks rows_or_1 k"]:
@@ -225,9 +313,21 @@ def _by_block(tensor: Float[Tensor, " blocks *rows_k"]) -> Float[Tensor, "blocks
 
 
 def _scaled(target: Target, units: Units, rows: int) -> Float[Tensor, "blocks rows k"]:
-    """`target * norm_t`, one row each."""
-    norm = _by_block(units.norm)
-    if isinstance(target, Tensor):
-        require_shape("target", target, ("rows", rows))
-        return target.to(norm).unsqueeze(1) * norm
-    return (target * norm).expand(-1, rows, -1)
+    """`norm_t target`, one row each."""
+    norm = units.norm
+    wanted = _as_rows(target, rows, norm)
+    if norm.ndim > 1 and wanted.shape[1] not in (1, norm.shape[-1]):
+        raise ShapeError(f"target has {wanted.shape[1]} features; expected {norm.shape[-1]}.")
+    if norm.ndim < 3:
+        asked = wanted * _by_block(norm)
+    else:
+        asked = torch.einsum("tkf,rf->trk" if norm.ndim == 3 else "trkf,rf->trk", norm, wanted)
+    return asked.expand(-1, rows, -1)
+
+
+def _as_rows(target: Target, rows: int, like: Tensor) -> Float[Tensor, "rows_or_1 features_or_1"]:
+    if not isinstance(target, Tensor):
+        return like.new_full((1, 1), target)
+    if not _for_all(target) and len(target) != rows:
+        raise ShapeError(f"target has {len(target)} rows; expected {rows}.")
+    return target.to(like).reshape(len(target), -1)

@@ -1,6 +1,5 @@
 """Run a law on a linear plant, without a model."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,14 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steersman.control.checks import require_positive, require_shape
+from steersman.control.checks import require_shape
 from steersman.control.law import Law
 from steersman.control.propagate import propagate
 from steersman.control.system import Plant
-from steersman.errors import InputError, NumericalError
-
-MIN_GAIN = 1e-6
-"""Below this share of the asked shift a loop is said to have no authority."""
+from steersman.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,96 +66,61 @@ def simulate(
 
 
 def plan(
-    system: Plant, law: Law[Any], shifts: Float[Tensor, "blocks k"]
-) -> Float[Tensor, "blocks n"]:
-    """The fixed schedule that a closed loop with a relative reference amounts to.
+    system: Plant, law: Law[Any], shifts: Float[Tensor, "blocks k *features"]
+) -> Float[Tensor, "blocks n *features"]:
+    """The fixed schedules that a closed loop with a relative reference amounts to.
 
         u_t = law(shift_t - H_t' delta_t),   delta_{t+1} = A_t delta_t + u_t,   delta_0 = 0
 
     With `s_t = H_t' xbar_t + shift_t` the law reads only the deviation `delta = x - xbar` from
     the unsteered run, and that obeys the linear plant: so its inputs are known beforehand. The
-    schedule of a linear law is linear in `shifts`: half the shifts give half the schedule.
+    schedule of a linear law is linear in `shifts`: half the shifts give half the schedule, and
+    targets of several features add up.
 
     Args:
         system: the plant.
         law: what is observed, and what is done about it.
-        shifts: how far each observed number should move, `(blocks, k)`.
+        shifts: how far each observed number should move, `(blocks, k)`; or for one unit of each
+            feature's target, `(blocks, k, features)`.
 
     Raises:
         ShapeError: the shapes do not fit each other.
         InputError: `law` does not fit `system`.
     """
-    return simulate(system, law, shifts).inputs
+    each = shifts.reshape(*shifts.shape[:2], -1).unbind(-1)
+    runs = torch.stack([simulate(system, law, one).inputs for one in each], dim=-1)
+    return runs.reshape(*runs.shape[:2], *shifts.shape[2:])
 
 
 def reached(
-    system: Plant, inputs: Float[Tensor, "blocks n"], terminal_direction: Float[Tensor, " n"]
-) -> float:
-    """`v' delta_T`: how far `inputs`, from `delta_0 = 0`, move the feature after the last block.
-
-    Args:
-        system: the plant.
-        inputs: the schedule `u_t`, `(blocks, n)`.
-        terminal_direction: `v`, the feature's direction after the last block, `(n,)`.
-
-    Raises:
-        ShapeError: `inputs` or `terminal_direction` does not fit `system`.
-    """
-    require_shape("terminal_direction", terminal_direction, ("n", system.n))
-    return float(terminal_direction.to(inputs) @ _terminal(system, inputs))
-
-
-def prefilter(
     system: Plant,
-    law: Law[Any],
-    shifts: Float[Tensor, "blocks k"],
-    terminal_direction: Float[Tensor, " n"],
-    terminal_unit: float,
-) -> float:
-    """The reference prefilter `N` of unit static gain: `N * shifts` reaches what was asked.
+    inputs: Float[Tensor, "blocks n demands"],
+    terminal: Float[Tensor, "n features"],
+) -> Float[Tensor, "features demands"]:
+    """`V' delta_T`: how far `inputs`, from `delta_0 = 0`, move the features after the last block.
 
-    A proportional loop stops short of its reference. Its answer is linear in the reference, so
-    one number puts that right on the nominal plant,
-
-        N = terminal_unit / (v' delta_T),
-
-    where `delta_T` is what `shifts` reach; the feedback itself is left as it was.
+    A shift no longer than the rounding of `v' delta_T` is zero: a feature orthogonal to what the
+    inputs move has no authority over it.
 
     Args:
         system: the plant.
-        law: what is observed, and what is done about it; linear in its errors.
-        shifts: the reference for one unit of target, `(blocks, k)`.
-        terminal_direction: `v`, the feature's direction after the last block, `(n,)`.
-        terminal_unit: the shift of `v' x_T` that one unit of target asks for, above zero.
-
-    Returns:
-        `N`; negative where the loop, left alone, moves the feature the wrong way.
+        inputs: schedules `u_t`, one a demand, `(blocks, n, demands)`.
+        terminal: `V`, the features' directions after the last block, `(n, features)`.
 
     Raises:
-        ShapeError: the shapes do not fit each other.
-        InputError: `terminal_unit` is not above zero, or `law` does not fit `system`.
-        NumericalError: the loop cannot move the feature (it has no authority), or diverges.
-
-    Source:
-        Franklin, Powell and Emami-Naeini, Feedback Control of Dynamic Systems, chapter 7.
+        ShapeError: `inputs` or `terminal` does not fit `system`.
     """
-    require_positive("terminal_unit", terminal_unit)
-    inputs = plan(system, law, shifts)
-    shift = reached(system, inputs, terminal_direction)
-    # A feature orthogonal to what the loop moves still shows a shift: the rounding of v' delta_T.
-    length = float(terminal_direction.norm()) * float(_terminal(system, inputs).norm())
-    rounding = 16 * torch.finfo(inputs.dtype).eps * length
-    if not math.isfinite(shift) or abs(shift) <= max(MIN_GAIN * terminal_unit, rounding):
-        raise NumericalError(
-            f"The loop moves the final feature by {shift:.3g} where {terminal_unit:.3g} is asked: "
-            "it has no authority over it. Act at more blocks, raise q/r or qf/r, or choose another "
-            "direction."
-        )
-    return terminal_unit / shift
+    n = ("n", system.n)
+    require_shape("inputs", inputs, ("blocks", system.blocks), n, ("demands", inputs.shape[-1]))
+    require_shape("terminal", terminal, n, ("features", terminal.shape[-1]))
+    ends = torch.stack([_terminal(system, one) for one in inputs.unbind(-1)], dim=-1)
+    V = terminal.to(inputs)
+    shift = V.mT @ ends
+    rounding = 16 * torch.finfo(V.dtype).eps * V.norm(dim=0).unsqueeze(1) * ends.norm(dim=0)
+    return shift.masked_fill(shift.isfinite() & (shift.abs() <= rounding), 0.0)
 
 
 def _terminal(system: Plant, inputs: Float[Tensor, "blocks n"]) -> Float[Tensor, " n"]:
     """`delta_T`, the state after the last block, from `delta_0 = 0`."""
-    require_shape("inputs", inputs, ("blocks", system.blocks), ("n", system.n))
     at_rest = inputs.new_zeros(system.n)
     return propagate(system.jvp, system.blocks, at_rest, lambda block, _: inputs[block])[0][-1]

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -14,21 +13,24 @@ class Toward(Relative):
     """`s_t = H_t' xbar_t + target (goal_t - H_t' xbar_t)`: part of the way to a goal.
 
     The units' `norm` is the goal, as the law observes it. At target 0 a token is left where it
-    would have been, at 1 it is asked to be at the goal.
+    would have been, at 1 it is asked to be at the goal, where the feature is 1 in natural units.
     """
-
-    def repeated(self, times: int, device: torch.device) -> "Toward":
-        """Each row's target for `times` rows."""
-        return Toward(super().repeated(times, device).target)
 
     def joined(
         self, offset: Float[Tensor, "rows k"], nominal: Float[Tensor, "given k"] | None
     ) -> Float[Tensor, "rows k"]:
         """`(1 - target) nominal + target * goal_t`."""
+        left = 1 - self.target
         if nominal is not None:
-            nominal = nominal * _column(1 - self.target)
+            nominal = nominal * (left.reshape(-1, 1) if isinstance(left, Tensor) else left)
         return super().joined(offset, nominal)
 
-
-def _column(share: float | Float[Tensor, " rows"]) -> float | Float[Tensor, "rows 1"]:
-    return share.unsqueeze(1) if isinstance(share, Tensor) else share
+    def missed(
+        self, reached: Float[Tensor, "rows features"], start: Float[Tensor, "rows features"] | None
+    ) -> Float[Tensor, "rows features"]:
+        """`start + target (1 - start) - reached`."""
+        whole = super().missed(reached, start)
+        target = self.target
+        if start is None:
+            return whole
+        return whole - start * (target.reshape(-1, 1) if isinstance(target, Tensor) else target)

@@ -2,5 +2,6 @@
 
 from steersman.data.examples import Example, Message
 from steersman.data.pairs import ContrastivePairs
+from steersman.data.prompts import read_prompts
 
-__all__ = ["ContrastivePairs", "Example", "Message"]
+__all__ = ["ContrastivePairs", "Example", "Message", "read_prompts"]

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steersman.control import Law, Reference, Units
+from steersman.control import DisturbanceObserver, Law, Readout, Reference, Units
 from steersman.errors import InputError, ShapeError
 
 Tokens = Literal["last", "all", "matching"]
@@ -26,30 +25,39 @@ class Channel:
         law: what to do; `u_t = law(x_t)`.
         reference: where its observations should be.
         units: natural units of the law's observations.
-        watch: one direction a block whose projection the trace shows, `(blocks, n)`.
-        scale: natural units of that projection, for the trace.
+        watch: directions whose projections the trace shows, of each block's input and perhaps one
+            more of the last block's output, `(blocks or blocks + 1, n, features)`.
+        scale: natural units of the projections at the blocks' inputs, for the trace.
         tokens: "last" steers the prompt's last token and every generated one, "all" every token,
             "matching" those whose id is one of `matching`.
         rows: which prompts of the batch it steers; None is all of them.
-        tracks: whether the reference is one of the watched feature, as it is not for a plan.
+        tracks: whether the reference is one of the watched features, as it is not for a plan.
         matching: token ids, in any order.
         at_prompt: makes law and units anew for the prompts of every batch; None keeps them.
+        at_token: makes them anew for every token that is generated; None keeps them.
+        names: what the watched features are called.
+        final: the features after the last block, where anything is to be known of them.
+        observer: corrects the reference from one token to the next by what was missed.
 
     Raises:
         InputError: unknown `tokens`, nothing to match, or `rows` that name a prompt twice.
-        ShapeError: `watch` does not fit the law.
+        ShapeError: `watch` does not fit the law or the names.
     """
 
     law: Law[Any]
     reference: Reference
     units: Units
-    watch: Float[Tensor, "blocks n"]
+    watch: Float[Tensor, "watched n features"]
     scale: Units
     tokens: Tokens = "all"
     rows: tuple[int, ...] | None = None
     tracks: bool = True
     matching: tuple[int, ...] = ()
     at_prompt: AtPrompt | None = None
+    at_token: AtPrompt | None = None
+    names: tuple[str, ...] = ("feature",)
+    final: Readout | None = None
+    observer: DisturbanceObserver | None = None
 
     def __post_init__(self) -> None:
         """Check the parts against each other."""
@@ -59,23 +67,23 @@ class Channel:
             raise InputError("tokens='matching' goes with the token ids to match, and only then.")
         if self.rows is not None and len(set(self.rows)) != len(self.rows):
             raise InputError(f"rows {self.rows} name a prompt twice.")
-        if tuple(self.watch.shape) != (self.law.blocks, self.law.n):
+        if self.final is None and (self.observer is not None or self.reference.needs_start):
+            raise InputError("what is corrected or held is read after the last block: give final.")
+        blocks, n, features = self.law.blocks, self.law.n, len(self.names)
+        if tuple(self.watch.shape) not in {(blocks, n, features), (blocks + 1, n, features)}:
             raise ShapeError(
-                f"watch has shape {tuple(self.watch.shape)}; expected "
-                f"({self.law.blocks}, {self.law.n})."
+                f"watch has shape {tuple(self.watch.shape)}; expected ({blocks}, {n}, {features}), "
+                f"or {blocks + 1} of them with one for the last block's output."
             )
-
-    @cached_property
-    def watched(self) -> tuple[Tensor, ...]:
-        """`watch` of each block: views that are not made anew for every token."""
-        return self.watch.unbind(0)
 
     def to(self, device: torch.device) -> "Channel":
         """The same channel on another device."""
         return replace(
             self,
             law=self.law.to(device),
+            reference=self.reference.repeated(1, device),
             units=self.units.to(device),
             watch=self.watch.to(device),
             scale=self.scale.to(device),
+            final=None if self.final is None else self.final.to(device),
         )

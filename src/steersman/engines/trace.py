@@ -20,7 +20,7 @@ AT_ONCE = 2**22
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """The record of one sequence of tokens, `(rows, blocks, tokens)`, NaN at padding.
+    """The record of a feature in one sequence of tokens, `(rows, blocks, tokens)`, NaN at padding.
 
     Features and setpoints are projections on the unit direction of each block; `natural` gives
     them in natural units.
@@ -28,11 +28,18 @@ class Trace:
     Args:
         feature: `v_t' x_t` at the input of each block.
         setpoint: where the law wanted it; NaN for a plan, which has no reference at run time.
-        effort: `|u_t|`, the length of what was added at the output of each block.
+        effort: `|u_t|`, the length of what was added at the output of each block, for all features
+            of the steering together.
         steered: which tokens the gate let through, `(rows, tokens)`.
         ids: token ids where known, `(rows, tokens)`.
         norm: one natural unit of each block, `(blocks,)`.
         origin: the feature at target 0, `(blocks,)`.
+        name: what the feature is called.
+        final: the feature after the last block, with everything added to it, `(rows, tokens)`; None
+            where it was not watched.
+        nominal: the feature of the unsteered run of the same tokens at `x_0 .. x_T`, `(rows,
+            states, tokens)`, of which the last row is NaN where `final` is None; None where there
+            was no unsteered run, as for a plan.
     """
 
     feature: Float[Tensor, "rows blocks tokens"]
@@ -42,6 +49,9 @@ class Trace:
     ids: Int[Tensor, "rows tokens"] | None
     norm: Float[Tensor, " blocks"]
     origin: Float[Tensor, " blocks"]
+    name: str = "feature"
+    final: Float[Tensor, "rows tokens"] | None = None
+    nominal: Float[Tensor, "rows states tokens"] | None = None
 
     @property
     def error(self) -> Float[Tensor, "rows blocks tokens"]:
@@ -92,16 +102,18 @@ class _Shown(NamedTuple):
 
     block: int
     x: Float[Tensor, "rows new n"]
-    setpoint: Float[Tensor, "rows new"] | None
+    setpoint: Float[Tensor, "rows new features"] | None
     u: Float[Tensor, "rows new n"] | None
+    nominal: Float[Tensor, "rows new features"] | None
 
 
 class _Part(NamedTuple):
-    """Some of the blocks of a pass, `(blocks, rows, new)`."""
+    """Some states of a pass: features `(states, rows, new, features)`, and efforts; NaN is none."""
 
     feature: Tensor
     setpoint: Tensor
     effort: Tensor
+    nominal: Tensor
 
 
 class _Pass(NamedTuple):
@@ -120,13 +132,17 @@ class Recorder:
     small operations would cost a small model more than the steering itself.
 
     Args:
-        watch: the direction of each block whose projection is shown.
-        scale: natural units of that projection.
+        watch: the directions whose projections are shown, of every block's input and perhaps of the
+            last one's output.
+        scale: natural units of the projections at the inputs.
+        names: what the features are called.
     """
 
-    def __init__(self, watch: Float[Tensor, "blocks n"], scale: Units) -> None:
+    def __init__(
+        self, watch: Float[Tensor, "watched n features"], scale: Units, names: tuple[str, ...]
+    ) -> None:
         """Start empty."""
-        self._watch, self._scale = watch, scale
+        self._watch, self._scale, self._names = watch, scale, names
         self._passes: list[_Pass] = []
         self._waiting: list[_Shown] = []
 
@@ -139,20 +155,22 @@ class Recorder:
         self,
         block: int,
         x: Float[Tensor, "rows length n"],
-        setpoint: Float[Tensor, "rows length"] | None,
+        setpoint: Float[Tensor, "rows length features"] | None,
         u: Float[Tensor, "rows length n"] | None,
         skip: int = 0,
+        nominal: Float[Tensor, "rows length features"] | None = None,
     ) -> None:
         """What one block showed for the tokens of a pass.
 
         The input is what the law would add at every token; the gate is applied on reading.
 
         Args:
-            block: which.
+            block: which; one more than the last is what comes out of that.
             x: states at its input.
-            setpoint: where the feature was wanted; None for a plan, which has no setpoint.
+            setpoint: where the features were wanted; None for a plan, which has no setpoint.
             u: what the law adds; None where it adds nothing to any token.
             skip: columns at the front that an earlier pass has recorded.
+            nominal: the feature of the unsteered run; None where there is none.
         """
         if self._waiting and self._waiting[0].x.device != x.device:
             self.settle()
@@ -160,7 +178,8 @@ class Recorder:
             x = x[:, skip:]
             setpoint = None if setpoint is None else setpoint[:, skip:]
             u = None if u is None else u[:, skip:]
-        self._waiting.append(_Shown(block, x, setpoint, u))
+            nominal = None if nominal is None else nominal[:, skip:]
+        self._waiting.append(_Shown(block, x, setpoint, u, nominal))
         if len(self._waiting) * x.numel() > AT_ONCE:
             self.settle()
 
@@ -173,46 +192,69 @@ class Recorder:
         self._waiting.clear()
         x = torch.stack([one.x for one in shown])
         v = self._watch[[one.block for one in shown]].to(x.device)
-        feature = (x.to(v.dtype).flatten(1, 2) @ v.unsqueeze(-1)).view(x.shape[:-1])
-        wanted = [one.setpoint for one in shown if one.setpoint is not None]
-        setpoint = torch.stack(wanted) if wanted else torch.full_like(feature, torch.nan)
+        feature = (x.to(v.dtype).flatten(1, 2) @ v).view(*x.shape[:-1], v.shape[-1])
+        setpoint = _with_gaps([one.setpoint for one in shown], feature)
+        nominal = _with_gaps([one.nominal for one in shown], feature)
         inputs = [x.new_zeros(1).expand_as(one.x) if one.u is None else one.u for one in shown]
         effort = torch.linalg.vector_norm(torch.stack(inputs), dim=-1)
-        self._passes[-1].parts.append(_Part(feature, setpoint, effort))
+        self._passes[-1].parts.append(_Part(feature, setpoint, effort, nominal))
 
-    def trace(self) -> Trace:
-        """The record so far; a pass that did not reach the last block is left out.
+    def traces(self) -> tuple[Trace, ...]:
+        """The record so far, a feature each; a pass that did not reach the last block is left out.
 
         Raises:
             InputError: nothing has run yet.
         """
-        blocks = len(self._watch)
-        whole = [one for one in self._passes if sum(map(_blocks, one.parts)) == blocks]
+        blocks, watched = len(self._scale.norm), len(self._watch)
+        whole = [one for one in self._passes if sum(map(_states, one.parts)) == watched]
         if not whole:
             raise InputError("nothing was recorded: run the model inside the `with` block first.")
         valid = torch.cat([one.valid for one in whole], dim=1).cpu()
         steered = torch.cat([one.steered for one in whole], dim=1).cpu()
         ids = [one.ids for one in whole if one.ids is not None]
-        feature, setpoint, effort = (
+        features, setpoints, effort, nominal = (
             _joined([[part[index] for part in one.parts] for one in whole], valid)
-            for index in range(3)
+            for index in range(4)
         )
-        return Trace(
-            feature=feature,
-            setpoint=setpoint,
-            effort=effort.where(steered[:, None] | ~valid[:, None], 0.0),
-            steered=steered,
-            ids=torch.cat(ids, dim=1).cpu() if len(ids) == len(whole) else None,
-            norm=self._scale.norm.cpu(),
-            origin=self._scale.origin.cpu(),
+        gaps = (len(valid), blocks + 1 - watched, *features.shape[2:])
+        nominal = torch.cat([nominal, nominal.new_full(gaps, torch.nan)], dim=1)
+        norm, origin = (t.cpu().view(blocks, -1) for t in (self._scale.norm, self._scale.origin))
+        return tuple(
+            Trace(
+                feature=features[:, :blocks, :, index],
+                setpoint=setpoints[:, :blocks, :, index],
+                effort=effort[:, :blocks].where(steered[:, None] | ~valid[:, None], 0.0),
+                steered=steered,
+                ids=torch.cat(ids, dim=1).cpu() if len(ids) == len(whole) else None,
+                norm=norm[:, index],
+                origin=origin[:, index],
+                name=name,
+                final=features[:, blocks, :, index] if watched > blocks else None,
+                nominal=None if nominal.isnan().all() else nominal[..., index],
+            )
+            for index, name in enumerate(self._names)
         )
 
 
-def _blocks(part: _Part) -> int:
+def _states(part: _Part) -> int:
     return len(part.feature)
 
 
-def _joined(passes: list[list[Tensor]], valid: Tensor) -> Float[Tensor, "rows blocks tokens"]:
+def _with_gaps(
+    values: list[Tensor | None], like: Float[Tensor, "states rows new features"]
+) -> Tensor:
+    """The values of every state, NaN where there are none."""
+    if all(one is None for one in values):
+        return like.new_full((1, 1, 1, 1), torch.nan).expand_as(like)
+    unknown = like.new_full(like.shape[1:], torch.nan)
+    return torch.stack([unknown if one is None else one for one in values])
+
+
+def _joined(
+    passes: list[list[Tensor]], valid: Tensor
+) -> Float[Tensor, "rows states tokens *features"]:
     """The parts of every pass, block after block, and the passes, token after token."""
     whole = [torch.cat([part.float().cpu() for part in parts]) for parts in passes]
-    return torch.cat(whole, dim=2).transpose(0, 1).masked_fill(~valid[:, None, :], torch.nan)
+    joined = torch.cat(whole, dim=2).transpose(0, 1)
+    padding = ~valid[:, None].view(len(valid), 1, -1, *[1] * (joined.ndim - 3))
+    return joined.masked_fill(padding, torch.nan)

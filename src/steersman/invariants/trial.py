@@ -185,13 +185,13 @@ def random_channels(
     """
     generator = torch.Generator().manual_seed(seed)
     count, n = states.shape[1] - 1, states.shape[2]
-    v = nn.functional.normalize(torch.randn(count, n, generator=generator), dim=-1)
+    v = nn.functional.normalize(torch.randn(count, n, 1, generator=generator), dim=1)
     # The median, because the state of a first token can be a hundred times longer than others.
     length = states.norm(dim=-1).median(dim=0).values
-    features = torch.einsum("etn,tn->et", states[:, :-1], v)
+    features = torch.einsum("etn,tnk->et", states[:, :-1], v)
     units = Units(2 * share * length[:-1], features.median(dim=0).values)
-    schedule = AffineLaw.schedule(share * length[1:, None] * v)
-    feedback = AffineLaw(v[..., None], 0.5 * v[..., None])
+    schedule = AffineLaw.schedule(share * length[1:, None, None] * v)
+    feedback = AffineLaw(v, 0.5 * v)
     plain = Units.plain(count)
     return {
         "plan": Channel(schedule, Absolute(1.0), plain, v, units, "last", tracks=False),

@@ -16,6 +16,7 @@ from steersman.methods.base import (
     ReferenceName,
 )
 from steersman.methods.counterfactual import Counterfactual
+from steersman.methods.coupling import Coupling, coupling
 from steersman.methods.feature_lqr import FeatureLQR
 from steersman.methods.open_loop import OpenLoopLQR
 from steersman.methods.pid import SPID, ProportionalAddition
@@ -60,6 +61,7 @@ __all__ = [
     "AngularSteering",
     "Controller",
     "Counterfactual",
+    "Coupling",
     "Evidence",
     "ExecutionName",
     "FeatureLQR",
@@ -72,6 +74,7 @@ __all__ = [
     "ProportionalAddition",
     "Read",
     "ReferenceName",
+    "coupling",
     "Tracking",
     "method_named",
 ]

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from steersman.control import Absolute, AngularLaw, Reference, Relative, Units
-from steersman.directions import Direction
+from steersman.control import Absolute, AngularLaw, Reference, Relative, Target, Units
+from steersman.directions import Direction, Features
 from steersman.errors import InputError
 from steersman.methods.acting import acting
 from steersman.methods.base import (
@@ -102,32 +102,30 @@ class AngularSteering(Method):
         if not bool((H.any(dim=2).any(dim=1) & (between > 0)).any()):
             raise InputError("the two means point the same way at every block that may act.")
         H, shifts = H.float(), torch.stack([undesired, between], dim=1).float()
-        return Controller(H, H, torch.zeros_like(H[..., 0]), shifts)
+        return Controller(H, H, torch.zeros_like(H[..., :1]), shifts.unsqueeze(-1))
 
     def law(self, controller: Controller) -> AngularLaw:
         """The turn, as it is stepped in front of the blocks."""
-        between = controller.shifts[:, 0] + controller.shifts[:, 1] / 2
-        return AngularLaw(controller.H, between if self.gate == "undesired" else None)
+        undesired, between = controller.shifts[..., 0].unbind(1)
+        half_way = undesired + between / 2
+        return AngularLaw(controller.H, half_way if self.gate == "undesired" else None)
 
-    def relative(self, strength: float | Tensor, controller: Controller) -> tuple[Reference, Units]:
+    def relative(self, strength: Target, controller: Controller) -> tuple[Reference, Units]:
         """By how much to turn from where the token would point unsteered."""
-        return Relative(strength), _radians(controller, 0.0)
+        return Relative(strength), Units.shifts(controller.shifts[:, 1:])
 
     def absolute(
-        self, strength: float | Tensor, controller: Controller, direction: Direction
+        self, strength: Target, controller: Controller, features: Features
     ) -> tuple[Reference, Units]:
         """Where to turn to, between the angles of the two means."""
-        return Absolute(strength), _radians(controller, 1.0)
+        undesired, between = controller.shifts[:, :1], controller.shifts[:, 1:]
+        return Absolute(strength), Units(between, undesired[..., 0])
 
     def _require_known(self) -> None:
         for name, choice, kind in (("plane", self.plane, Plane), ("gate", self.gate, Gate)):
             if choice not in get_args(kind):
                 known = ", ".join(get_args(kind))
                 raise InputError(f"{name} is {choice!r}; choose one of {known}.")
-
-
-def _radians(controller: Controller, origin: float) -> Units:
-    return Units(controller.shifts[:, 1:], origin * controller.shifts[:, :1])
 
 
 def _counterclockwise(

@@ -1,4 +1,4 @@
-"""What a steering method is: a direction and a plant become a controller."""
+"""What a steering method is: directions and a plant become a controller."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -12,15 +12,17 @@ from torch import Tensor
 from steersman.control import (
     Absolute,
     AffineLaw,
+    Held,
     Law,
     LTVSystem,
     Plant,
     Reference,
     Relative,
     RowsLaw,
+    Target,
     Units,
 )
-from steersman.directions import Direction
+from steersman.directions import Direction, Features
 from steersman.errors import InputError
 
 ReferenceName = Literal["relative", "absolute"]
@@ -31,37 +33,41 @@ PlantKind = Literal["none", "products", "matrices"]
 
 @dataclass(frozen=True, eq=False)
 class Controller:
-    """The tensors of a steering law, and the schedule that its closed loop amounts to.
+    """The tensors of a steering law, and the schedules that its closed loop amounts to.
+
+    The law is linear, so what several targets `tau` ask for adds up: the plan is `plan_t tau`, and
+    the reference moves by `shifts_t tau`.
 
     Args:
         H: what is observed at each block's input, `(blocks, n, k)`.
         G: what is added at its output for each unit of error, `(blocks, n, k)`.
-        plan: the inputs that moving the feature by its whole contrast `|c_t|` asks for on the
-            averaged plant, `(blocks, n)`; they reach it at the output of the last block.
-        shifts: how far one unit of a relative target moves the reference of each observed number
-            from its nominal value, `(blocks, k)`; the prefilter is in it.
+        plan: the inputs that moving one feature by its whole contrast `|c_t|`, and no other, asks
+            for on the averaged plant, `(blocks, n, features)`; they reach it at the output of the
+            last block.
+        shifts: how far one unit of a feature's relative target moves the reference of each observed
+            number from its nominal value, `(blocks, k, features)`; the prefilter is in it.
     """
 
     H: Float[Tensor, "blocks n k"]
     G: Float[Tensor, "blocks n k"]
-    plan: Float[Tensor, "blocks n"]
-    shifts: Float[Tensor, "blocks k"]
+    plan: Float[Tensor, "blocks n features"]
+    shifts: Float[Tensor, "blocks k features"]
 
     @classmethod
     def schedule(cls, inputs: Float[Tensor, "blocks n"]) -> "Controller":
         """One that observes nothing, and adds `target inputs_t` at the output of each block."""
         G = inputs.unsqueeze(-1)
-        return cls(torch.zeros_like(G), G, inputs, torch.ones_like(G[:, 0]))
+        return cls(torch.zeros_like(G), G, G, inputs.new_ones(len(inputs), 1, 1))
 
-    def observes(self, direction: Direction) -> bool:
-        """Whether what is observed is the feature `v_t' x_t` itself."""
-        H, v = self.H.cpu(), direction.vectors[:-1].unsqueeze(-1).cpu()
-        return H.shape == v.shape and H.dtype == v.dtype and torch.equal(H, v)
+    def observes(self, features: Features) -> bool:
+        """Whether what is observed are the features `V_t' x_t` themselves."""
+        H, V = self.H.cpu(), features.vectors[:-1].cpu()
+        return H.shape == V.shape and H.dtype == V.dtype and torch.equal(H, V)
 
     @property
     def active(self) -> tuple[int, ...]:
         """The blocks at which anything is ever added."""
-        acts = self.G.flatten(1).any(dim=1) | self.plan.any(dim=1)
+        acts = self.G.flatten(1).any(dim=1) | self.plan.flatten(1).any(dim=1)
         return tuple(acts.nonzero().flatten().tolist())
 
 
@@ -108,7 +114,7 @@ class Evidence:
     """What a method may know.
 
     Args:
-        direction: the feature, for `x_0 .. x_T`.
+        features: the features with their directions, for `x_0 .. x_T`.
         plant: the identified plant, an `LTVSystem` for methods that need its matrices; None where
             a method needs none.
         aligned: states of aligned pairs; None where a method needs none.
@@ -116,10 +122,19 @@ class Evidence:
             None where there is no model to run.
     """
 
-    direction: Direction
+    features: Features
     plant: Plant | None = None
     aligned: AlignedStates | None = None
     read: Read | None = None
+
+    @property
+    def direction(self) -> Direction:
+        """The direction of the only feature, for a method that steers one at a time.
+
+        Raises:
+            InputError: there are several.
+        """
+        return self.features.one
 
     def require_plant(self, method: str) -> Plant:
         """The plant, by its products.
@@ -178,39 +193,60 @@ class Method(ABC):
     tokens: ClassVar[Literal["last", "all"]]
     aligned: ClassVar[bool] = False
     """Whether it learns from states of aligned pairs, beyond the direction."""
+    several: ClassVar[bool] = False
+    """Whether it steers several features together."""
     reference: ClassVar[ReferenceName] = "relative"
     execution: ClassVar[ExecutionName] = "plan"
 
     @abstractmethod
     def solve(self, evidence: Evidence) -> Controller:
-        """The controller for one direction.
+        """The controller for the features.
 
         Args:
-            evidence: the direction, and what else the method says that it needs.
+            evidence: the directions, and what else the method says that it needs.
         """
 
     def settled(self, evidence: Evidence) -> "Method":
         """The same method with every choice made that it leaves to the evidence."""
         return self
 
-    def relative(self, strength: float | Tensor, controller: Controller) -> tuple[Reference, Units]:
+    def columns(self, features: int) -> int:
+        """How many columns its products with the plant have at a time, about.
+
+        Args:
+            features: how many are steered.
+        """
+        return features
+
+    def relative(self, strength: Target, controller: Controller) -> tuple[Reference, Units]:
         """Where feedback wants what it observes, relative to what the token shows unsteered."""
-        return Relative(strength), Units(controller.shifts, torch.zeros_like(controller.shifts))
+        return Relative(strength), Units.shifts(controller.shifts)
 
     def absolute(
-        self, strength: float | Tensor, controller: Controller, direction: Direction
+        self, strength: Target, controller: Controller, features: Features
     ) -> tuple[Reference, Units]:
         """Where feedback wants what it observes, whatever the token shows unsteered.
 
         Raises:
             InputError: what it observes has no absolute setpoint, or not at this strength.
         """
-        if not controller.observes(direction):
+        if controller.observes(features):
+            return Absolute(strength), Units(features.norm[:-1], features.origin[:-1])
+        return self.held(strength, controller)
+
+    def held(self, strength: Target, controller: Controller) -> tuple[Reference, Units]:
+        """An absolute setpoint for a law that does not observe the features: the change it takes.
+
+        Raises:
+            InputError: the law is not asked for changes either.
+        """
+        relative, units = self.relative(strength, controller)
+        if not isinstance(relative, Relative):
             raise InputError(
                 f"{self.name} does not observe the feature itself, so it knows no absolute "
                 "setpoint; use reference='relative'."
             )
-        return Absolute(strength), Units(direction.norm[:-1], direction.origin[:-1])
+        return Held(strength), units
 
     def law(self, controller: Controller) -> Law[Any]:
         """The law with feedback, as it is stepped in front of the blocks.

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from steersman.control import Absolute, AffineField, Reference, Units
+from steersman.control import Absolute, AffineField, Reference, Target, Units
 from steersman.directions import RANKS, RIDGES, Choice, choose, conditional_shift
 from steersman.errors import InputError
 from steersman.methods.base import Controller, Evidence, ExecutionName, Method, PlantKind
@@ -104,15 +104,15 @@ class Counterfactual(Method):
         return Controller(
             H=_at(block, blocks, found.H),
             G=_at(block, blocks, found.G),
-            plan=_at(block, blocks, shift.mean(0)),
-            shifts=_at(block, blocks, found.o),
+            plan=_at(block, blocks, shift.mean(0).unsqueeze(-1)),
+            shifts=_at(block, blocks, found.o.unsqueeze(-1)),
         )
 
     def law(self, controller: Controller) -> AffineField:
         """The push as a function of the state."""
-        return AffineField(controller.H, controller.G, controller.shifts)
+        return AffineField(controller.H, controller.G, controller.shifts[..., 0])
 
-    def relative(self, strength: float | Tensor, controller: Controller) -> tuple[Reference, Units]:
+    def relative(self, strength: Target, controller: Controller) -> tuple[Reference, Units]:
         """How much of the shift; what the token shows unsteered is the state that the law reads."""
         return Absolute(strength), Units.plain(len(controller.plan))
 

@@ -1,6 +1,6 @@
-"""Feature LQR: the optimal law for the feature itself, without a matrix of the model's width."""
+"""Feature LQR: the optimal law for features themselves, without a matrix of the model's width."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, get_args
 
 import torch
@@ -14,42 +14,50 @@ from steersman.control import (
     Plant,
     Trajectory,
     feature_lqr,
+    prefilter,
     roll_out,
 )
-from steersman.directions import Direction
-from steersman.errors import InputError, NumericalError
+from steersman.directions import Features, listed
+from steersman.errors import InputError
 from steersman.methods.base import Controller, Evidence, Method, PlantKind
 
 Actuators = Literal["contrast", "state"]
 Weight = float | tuple[float, ...]
-MIN_REACH = 1e-6
+MANY = 8
+"""Columns at a time of a cost-to-go that grows by the features at every weighted state."""
 
 
 @dataclass(frozen=True)
 class FeatureLQR(Method):
-    """Penalise the feature and not the state: optimal, low rank, with feed-forward.
+    """Penalise the features and not the state: optimal, low rank, with feed-forward.
 
-        minimise  sum_t q (e_t/|c_t|)^2 + qf (e_T/|c_T|)^2 + r (|u_t|/|c_T|)^2
-                  e_t = v_t' delta_t - |c_t|        x_{t+1} = A_t x_t + B_t w_t,  u_t = B_t w_t
-        u_t = G_t (s_t - H_t' x_t)                  H_t = A_t' W_{t+1}
+        minimise  sum_i p_i (sum_t q (e_t^i/|c_t^i|)^2 + qf (e_T^i/|c_T^i|)^2) + r effort
+                  e_t = V_t' delta_t - tau |c_t|      x_{t+1} = A_t x_t + B_t w_t,  u_t = B_t w_t
+        u_t = G_t (s_t - H_t' x_t)                    H_t = A_t' W_{t+1}
 
     Errors and efforts are in natural units, so that the weights mean the same for every model. The
-    plant is asked for products `A_t' W` alone, at most `T (T + 1) / 2` columns.
+    plant is asked for products `A_t' W` alone, at most `k T (T + 1) / 2` columns for `k` features.
+    A prefilter makes each feature after the last block move by its own target and by no other's on
+    the averaged plant; the weights decide by which way, and how closely feedback holds each.
 
     Args:
         q: weight of the error at each block input: one number, or one a block.
         r: weight of the input, above zero: one number, or one a block.
         qf: weight of the error after the last block.
-        actuators: what a block may add: "contrast", multiples of the contrast at its output, which
-            natural states show; or "state", anything. Least effort in every direction of the state
+        actuators: what a block may add: "contrast", multiples of the contrasts at its output, which
+            natural states show, each at the effort `sum_i (w^i/|c_T^i|)^2`; or "state", anything,
+            at `|u|^2` over the mean of `|c_T^i|^2`. Least effort in every direction of the state
             finds directions that natural states never use, and moves the feature without the
-            behaviour.
+            behaviour. Contrasts that are alike at a block share the work there; pushing one of
+            them against the other is dear, as natural states seldom show that.
         blocks: which blocks may act; empty is all of them.
         rank: the most columns that the cost-to-go keeps; None keeps all.
+        weights: `p_i` of each feature by its name, above zero; 1 for those that are not named.
     """
 
     name: ClassVar[str] = "feature-lqr"
     plant: ClassVar[PlantKind] = "products"
+    several: ClassVar[bool] = True
     tokens: ClassVar[Literal["last", "all"]] = "last"
 
     q: Weight = 0.0
@@ -58,60 +66,93 @@ class FeatureLQR(Method):
     actuators: Actuators = "contrast"
     blocks: tuple[int, ...] = ()
     rank: int | None = None
+    weights: dict[str, float] = field(default_factory=dict)
 
     def solve(self, evidence: Evidence) -> Controller:
-        """The design for one unit of target on the averaged plant, scaled to reach it.
+        """The design for one unit of each target on the averaged plant, prefiltered to reach it.
 
         Raises:
-            InputError: no plant, or weights, blocks or a rank that cannot be.
-            NumericalError: the blocks that may act cannot move the feature.
+            InputError: no plant, weights, blocks or a rank that cannot be, or features that cannot
+                be told apart.
+            NumericalError: a feature that the blocks that may act cannot move, or demands that
+                they cannot meet together.
         """
-        direction, system = evidence.direction, evidence.require_plant(self.name)
-        design = self.design(direction, system)
-        asked = direction.norm.double().unsqueeze(-1)
-        best = _best(design, asked, system)
-        scale = _prefilter(best, design, asked)
-        law = design.law()
+        features, system = evidence.features, evidence.require_plant(self.name)
+        design = self.design(features, system)
+        # A unit of each feature's target, the others held put: (states, k, demands).
+        asked = torch.diag_embed(features.norm.double())
+        best = [_best(design, demand, system) for demand in asked.unbind(-1)]
+        errors = torch.stack([one.errors[-1] for one in best], dim=-1)
+        answer = asked[-1] - errors / design.cost.weights[-1].sqrt().unsqueeze(1)
+        scale = prefilter(answer, asked[-1].diagonal(), features.names)
+        law, like = design.law(), features.vectors
         return Controller(
-            H=law.H.float(),
-            G=law.G.float(),
-            plan=(scale * best.u).float(),
-            shifts=(scale * design.shifts(asked)).float(),
+            H=law.H.to(like),
+            G=law.G.to(like),
+            plan=(torch.stack([one.u for one in best], dim=-1) @ scale).to(like),
+            shifts=(design.shifts(asked) @ scale).to(like),
         )
 
-    def design(self, direction: Direction, system: Plant) -> FeatureDesign:
-        """The feature LQR of this direction on this plant, in float64.
+    def design(self, features: Features, system: Plant) -> FeatureDesign:
+        """The feature LQR of these features on this plant, in float64.
 
         Raises:
-            InputError: weights, blocks or a rank that cannot be.
+            InputError: weights, blocks or a rank that cannot be, or features that cannot be told
+                apart where they are weighted.
         """
-        blocks = system.blocks
-        unit = direction.norm.double()
+        blocks, unit = system.blocks, features.norm.double()
         # A state without contrast asks for nothing, whatever its unit.
         square = torch.where(unit > 0, unit, torch.ones_like(unit)) ** 2
-        q = _each("q", self.q, blocks) / square[:-1]
-        r = _each("r", self.r, blocks) / square[-1]
-        r[[t for t in range(blocks) if not self._acts(t, blocks)]] = torch.inf
         if not self.qf > 0:
             raise InputError(f"qf is {self.qf}; the feature after the last block must count.")
-        qf = (self.qf / square[-1]).reshape(1)
-        cost = FeatureCost(direction.vectors.double().unsqueeze(-1), q[:, None], qf)
-        return feature_lqr(system.vjp, cost, Effort(r, self._actuators(direction)), self.rank)
+        p, q = self._importance(features.names), _each("q", self.q, blocks)
+        for state in (*range(1, blocks), blocks):
+            if state == blocks or float(q[state]) > 0:
+                features.require_independent(state)
+        V = features.vectors.double()
+        cost = FeatureCost(V, q.unsqueeze(1) * p / square[:-1], self.qf * p / square[-1])
+        return feature_lqr(system.vjp, cost, self._effort(V, square[-1]), self.rank)
 
-    def _acts(self, block: int, blocks: int) -> bool:
-        wrong = sorted(set(self.blocks) - set(range(blocks)))
-        if wrong:
-            raise InputError(f"blocks names {wrong}; the model has blocks 0 .. {blocks - 1}.")
-        return not self.blocks or block in self.blocks
+    def settled(self, evidence: Evidence) -> "FeatureLQR":
+        """The same method; it leaves nothing to the evidence but the names of the features.
 
-    def _actuators(self, direction: Direction) -> tuple[Tensor, ...] | None:
+        Raises:
+            InputError: the weight of a feature that there is not.
+        """
+        names = evidence.features.names
+        unknown = [name for name in self.weights if name not in names]
+        if unknown:
+            raise InputError(f"weights names {listed(unknown)}; there is {listed(names)}.")
+        return self
+
+    def columns(self, features: int) -> int:
+        """As many as the cost-to-go has: with a weight on the last state alone, the features."""
+        weighted = self.q if isinstance(self.q, tuple) else (self.q,)
+        return features * (MANY if any(weighted) else 1)
+
+    def _importance(self, names: tuple[str, ...]) -> Float[Tensor, " features"]:
+        for name, weight in self.weights.items():
+            if not 0 < weight < torch.inf:
+                raise InputError(
+                    f"the weight of {name!r} is {weight}; it must be finite and above zero."
+                )
+        return torch.tensor([self.weights.get(name, 1.0) for name in names], dtype=torch.float64)
+
+    def _effort(self, V: Float[Tensor, "states n k"], square: Float[Tensor, " k"]) -> Effort:
+        """What the blocks may add, and its weight in natural units."""
         if self.actuators not in get_args(Actuators):
             raise InputError(
                 f"actuators is {self.actuators!r}; choose one of {', '.join(get_args(Actuators))}."
             )
+        blocks = len(V) - 1
+        wrong = sorted(set(self.blocks) - set(range(blocks)))
+        if wrong:
+            raise InputError(f"blocks names {wrong}; the model has blocks 0 .. {blocks - 1}.")
+        r = _each("r", self.r, blocks)
+        r[[t for t in range(blocks) if self.blocks and t not in self.blocks]] = torch.inf
         if self.actuators == "state":
-            return None
-        return tuple(v.double().unsqueeze(-1) for v in direction.vectors[1:])
+            return Effort(r / square.mean())
+        return Effort(tuple(r.unsqueeze(1) / square), tuple(V[1:]))
 
 
 def _each(name: str, weight: Weight, blocks: int) -> Float[Tensor, " blocks"]:
@@ -122,21 +163,8 @@ def _each(name: str, weight: Weight, blocks: int) -> Float[Tensor, " blocks"]:
     return found.expand(blocks).clone()
 
 
-def _best(design: FeatureDesign, asked: Float[Tensor, "states 1"], system: Plant) -> Trajectory:
+def _best(design: FeatureDesign, asked: Float[Tensor, "states k"], system: Plant) -> Trajectory:
     """The closed loop on the plant; a truncated design has to be run on it."""
     if not any(design.discarded):
         return design.schedule(asked)
     return roll_out(system.jvp, design.cost, design.effort, asked, design.feedback(asked))
-
-
-def _prefilter(best: Trajectory, design: FeatureDesign, asked: Float[Tensor, "states 1"]) -> float:
-    """The factor that makes the feature after the last block move by what was asked."""
-    unit = float(asked[-1])
-    reached = unit - float(best.errors[-1] / design.cost.weights[-1].sqrt())
-    if not reached > MIN_REACH * unit:
-        raise NumericalError(
-            f"The blocks that may act move the final feature by {reached:.3g} where {unit:.3g} is "
-            "asked: they have no authority over it. Let more blocks act, raise qf/r, or choose "
-            "another direction."
-        )
-    return unit / reached

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from steersman.control import Law, PIDLaw, plan, prefilter
+from steersman.control import Law, PIDLaw, plan, prefilter, reached
 from steersman.methods.base import Controller, Evidence, Method, PlantKind
 
 
@@ -49,10 +49,10 @@ class SPID(Method):
             NumericalError: the loop cannot move the feature, or diverges.
         """
         direction, system = evidence.direction, evidence.require_plant(self.name)
-        v, asked = direction.vectors[:-1], direction.norm[:-1].unsqueeze(-1)
+        v, asked = direction.vectors[:-1], direction.norm[:-1, None, None]
         nominal = PIDLaw(v, self.kp, self.ki, self.kd, None, self.blocks or None)
-        last, unit = direction.vectors[-1], float(direction.norm[-1])
-        shifts = asked * prefilter(system, nominal, asked, last, unit)
+        answer = reached(system, plan(system, nominal, asked), direction.vectors[-1:].mT)
+        shifts = asked @ prefilter(answer, direction.norm[-1:])
         acts = torch.zeros(len(v), 1)
         acts[list(self.blocks) if self.blocks else slice(None)] = 1
         return Controller(

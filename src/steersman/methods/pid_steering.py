@@ -1,14 +1,14 @@
 """PID Steering: proportional, integral and derivative over the blocks, while fitting."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steersman.control import AffineLaw, plan, prefilter
+from steersman.control import prefilter, reached
 from steersman.control.checks import require_finite
 from steersman.errors import InputError
 from steersman.methods.acting import acting
@@ -101,7 +101,7 @@ class PIDSteeringOnce(PIDSteering):
         """
         direction, system = evidence.direction, evidence.require_plant(self.name)
         inputs = self._inputs(evidence, lambda block, _: direction.contrast[block + 1])
-        law, one = AffineLaw.schedule(inputs), torch.ones(len(inputs), 1).to(inputs)
-        last, unit = direction.vectors[-1], float(direction.norm[-1])
-        shifts = one * prefilter(system, law, one, last, unit)
-        return Controller(law.H, law.G, plan(system, law, shifts), shifts)
+        answer = reached(system, inputs.unsqueeze(-1), direction.vectors[-1:].mT)
+        factor = prefilter(answer, direction.norm[-1:])
+        found = Controller.schedule(inputs)
+        return replace(found, plan=factor * found.plan, shifts=factor * found.shifts)

@@ -7,8 +7,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steersman.control import Absolute, LowRankGains, Reference, Toward, Units, low_rank_gains
-from steersman.directions import Direction
+from steersman.control import (
+    Absolute,
+    LowRankGains,
+    Reference,
+    Target,
+    Toward,
+    Units,
+    low_rank_gains,
+)
+from steersman.directions import Features
 from steersman.errors import InputError
 from steersman.methods.base import (
     Controller,
@@ -88,14 +96,14 @@ class Tracking(Method):
         """
         goal = torch.einsum("tnk,tn->tk", gains.H, trajectory[:-1].to(gains.H))
         H, G = gains.H.float(), gains.G.float()
-        return Controller(H, G, torch.zeros_like(H[..., 0]), goal.float())
+        return Controller(H, G, torch.zeros_like(H[..., :1]), goal.float().unsqueeze(-1))
 
-    def relative(self, strength: float | Tensor, controller: Controller) -> tuple[Reference, Units]:
+    def relative(self, strength: Target, controller: Controller) -> tuple[Reference, Units]:
         """Part of the way from what the token shows unsteered to the trajectory."""
-        return Toward(strength), _goal(controller)
+        return Toward(strength), Units.shifts(controller.shifts)
 
     def absolute(
-        self, strength: float | Tensor, controller: Controller, direction: Direction
+        self, strength: Target, controller: Controller, features: Features
     ) -> tuple[Reference, Units]:
         """The trajectory itself.
 
@@ -107,15 +115,10 @@ class Tracking(Method):
                 "an absolute reference of tracking is the trajectory itself, target 1; for a part "
                 "of the way use reference='relative'."
             )
-        return Absolute(strength), _goal(controller)
+        return Absolute(strength), Units.shifts(controller.shifts)
 
     def _gains(self, evidence: Evidence) -> LowRankGains:
         system = evidence.require_matrices(self.name)
         return low_rank_gains(
             system, self.q, self.r, self.qf, rank=self.rank, tolerance=self.tolerance
         )
-
-
-def _goal(controller: Controller) -> Units:
-    """`H_t' x*_t` as a unit, counted from zero."""
-    return Units(controller.shifts, torch.zeros_like(controller.shifts))

@@ -3,7 +3,13 @@
 from steersman.plant.architectures import ARCHITECTURES, Layout
 from steersman.plant.average import Averaged, average
 from steersman.plant.blocks import Blocks, locate, unwrap
-from steersman.plant.capture import TokenStates, capture_batch, capture_states, capture_tokens
+from steersman.plant.capture import (
+    TokenStates,
+    capture_batch,
+    capture_sequence,
+    capture_states,
+    capture_tokens,
+)
 from steersman.plant.chat import Example, Message, Rendered, render
 from steersman.plant.estimate import Estimate, estimate
 from steersman.plant.fingerprint import fingerprint
@@ -61,6 +67,7 @@ __all__ = [
     "accepts",
     "average",
     "capture_batch",
+    "capture_sequence",
     "capture_states",
     "capture_tokens",
     "describe",

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxtyping import Float
@@ -26,11 +26,11 @@ tags:
 
 # Steering for {model}
 
-Made with steersman by the method `{method}`. It moves one feature of the residual stream of
+Made with steersman by the method `{method}`. It moves {features} of the residual stream of
 {model} while the model runs; the model itself is not changed.
 
-**What it steers.** The direction from {undesired} undesired to {desired} desired examples, read at
-`{positions}`. The examples are not stored here: *say in a sentence what the desired ones show.*
+**What it steers.** {read} `{positions}`. The examples are not stored here: *say in a sentence what
+the desired ones show.*
 
 ## Use
 
@@ -41,12 +41,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 model = AutoModelForCausalLM.from_pretrained({load})
 tokenizer = AutoTokenizer.from_pretrained({load})
 steering = sm.Steering.from_pretrained("{address}")
-with steering.attach(model, target=1.0):
+with steering.attach(model, target={target}):
     output = model.generate(**tokenizer("Once upon a time", return_tensors="pt"))
 print(tokenizer.decode(output[0]))
 ```
 
-`target` is in natural units: 0 leaves the feature as it is, 1 moves it as far as the desired
+`target` is in natural units: 0 leaves a feature as it is, 1 moves it as far as the desired
 examples lie from the undesired ones. Nothing is left in the model after the `with` block.
 
 ## Separation by block
@@ -54,9 +54,7 @@ examples lie from the undesired ones. Nothing is left in the model after the `wi
 `d'` is the distance between the two sides along the direction in pooled standard deviations,
 estimated out of sample, with its standard error; below about 0.5 there is little to steer by.
 
-| state | d' | standard error | length of the contrast |
-|---|---|---|---|
-{rows}
+{separation}
 
 ## Provenance
 
@@ -90,17 +88,18 @@ def card_of(manifest: Mapping[str, Any], tensors: Mapping[str, Float[Tensor, "..
     on_hub = bool(revision) and _HUB_MODEL.fullmatch(model) is not None
     shown = _inline(model if on_hub else re.split(r"[/\\]", model)[-1]) or "(unnamed model)"
     load = json.dumps(shown) + (f", revision={json.dumps(revision)}" if revision else "")
-    undesired, desired = made["pairs"][1], made["pairs"][0]
+    names = [str(name) for name in manifest["features"]]
     return _CARD.format(
         base_model=f"base_model: {json.dumps(model)}\n" if on_hub else "",
         method=_inline(manifest["method"]),
         model=shown,
-        desired=desired,
-        undesired=undesired,
+        features="one feature" if len(names) == 1 else f"{len(names)} features",
+        read=_read(names, made["pairs"]),
+        target=_target(names),
         positions=_inline(made["positions"]),
         load=load,
         address=_ADDRESS,
-        rows="\n".join(_rows(tensors)),
+        separation="\n\n".join(_separations(names, tensors)),
         provenance="\n".join(_provenance(manifest, shown)),
     )
 
@@ -110,8 +109,35 @@ def addressed(card: str, repo: str) -> str:
     return card.replace(f'from_pretrained("{_ADDRESS}")', f'from_pretrained("{repo}")')
 
 
-def _rows(tensors: Mapping[str, Tensor]) -> list[str]:
-    columns = (tensors["separation"], tensors["separation_se"], tensors["contrast"].norm(dim=-1))
+def _read(names: Sequence[str], pairs: Mapping[str, Sequence[int]]) -> str:
+    """From how many examples the directions come."""
+    sides = [f"{pairs[name][1]} undesired to {pairs[name][0]} desired examples" for name in names]
+    if len(names) == 1:
+        return f"The direction from {sides[0]}, read at"
+    each = "; ".join(
+        f"*{_inline(name)}*, from {side}" for name, side in zip(names, sides, strict=True)
+    )
+    return f"These directions: {each}; read at"
+
+
+def _target(names: Sequence[str]) -> str:
+    """What an example asks for: one unit of the first feature, the others held."""
+    if len(names) == 1:
+        return "1.0"
+    asked = (f"{json.dumps(name)}: {float(i == 0)}" for i, name in enumerate(names))
+    return f"{{{', '.join(asked)}}}"
+
+
+def _separations(names: Sequence[str], tensors: Mapping[str, Tensor]) -> list[str]:
+    """A table for each feature."""
+    head = "| state | d' | standard error | length of the contrast |\n|---|---|---|---|\n"
+    titles = [f"### {_inline(name)}\n\n" if len(names) > 1 else "" for name in names]
+    return [f"{title}{head}" + "\n".join(_rows(tensors, i)) for i, title in enumerate(titles)]
+
+
+def _rows(tensors: Mapping[str, Tensor], feature: int) -> list[str]:
+    found = (tensors["separation"], tensors["separation_se"], tensors["contrast"].norm(dim=1))
+    columns = [tensor[:, feature] for tensor in found]
     rows = list(zip(*(column.tolist() for column in columns), strict=True))
     names = [f"input of block {t}" for t in range(len(rows) - 1)] + ["output of the last block"]
     return [f"| {name} | {_row(*row)} |" for name, row in zip(names, rows, strict=True)]
@@ -124,13 +150,18 @@ def _row(separation: float, error: float, length: float) -> str:
 
 
 def _provenance(manifest: Mapping[str, Any], model: str) -> list[str]:
-    made = manifest["provenance"]
+    made, names = manifest["provenance"], manifest["provenance"]["pairs_hash"]
     settings = ", ".join(f"{k} = {v}" for k, v in manifest["hyperparameters"].items())
     facts = {
         "model": f"{model} ({made['model_type']}, {made['blocks']} blocks, n = {made['n']})",
         "model revision": made["revision"] or "not known",
         "tokenizer, SHA-256": f"`{made['tokenizer_hash']}`",
-        "pairs, SHA-256": f"`{made['pairs_hash']}`",
+        **{
+            "pairs, SHA-256"
+            if len(names) == 1
+            else f"pairs of {_inline(name)}, SHA-256": f"`{sha}`"
+            for name, sha in names.items()
+        },
         "method": f"{manifest['method']} ({settings})" if settings else manifest["method"],
         "plant": f"averaged over {made['jacobian_prompts']} prompts"
         if made["jacobian_prompts"]

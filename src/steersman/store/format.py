@@ -24,7 +24,7 @@ from torch import Tensor
 
 from steersman.errors import ArtifactError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 TENSORS, MANIFEST, CARD = "steering.safetensors", "steering.json", "README.md"
 FILES = (TENSORS, CARD, MANIFEST)
 """All that is ever written or opened; the manifest, which vouches for the tensors, comes last."""
@@ -133,9 +133,14 @@ def _require_version(version: object, where: str) -> None:
             f"{MANIFEST} in {where} has format_version {version!r}; expected a whole number from 1 "
             "on. Is this a saved steering?"
         )
+    if version < FORMAT_VERSION:
+        raise ArtifactError(
+            f"{where} has format version {version}, of an earlier steersman; this one reads "
+            f"{FORMAT_VERSION}. Fit the steering again."
+        )
     if version > FORMAT_VERSION:
         raise ArtifactError(
-            f"{where} has format version {version}; this steersman reads up to {FORMAT_VERSION}. "
+            f"{where} has format version {version}; this steersman reads {FORMAT_VERSION}. "
             "Run: pip install -U steersman"
         )
 

@@ -33,11 +33,17 @@ if TYPE_CHECKING:
         SPID,
         ActivationAddition,
         ALQRPlus,
+        AngularSteering,
         Counterfactual,
         FeatureLQR,
+        OpenLoopLQR,
+        PIDSteering,
+        PIDSteeringOnce,
         ProportionalAddition,
+        Tracking,
     )
     from steersman.steering import Steering, attach
+    from steersman.tracking import track
 
 __version__ = "0.1.0"
 
@@ -50,6 +56,7 @@ __all__ = [
     "ActivationAddition",
     "AlignedPairs",
     "Calibration",
+    "AngularSteering",
     "ContrastivePairs",
     "Counterfactual",
     "Effort",
@@ -57,6 +64,9 @@ __all__ = [
     "LTVSystem",
     "LinearityReport",
     "Perplexity",
+    "OpenLoopLQR",
+    "PIDSteering",
+    "PIDSteeringOnce",
     "ProportionalAddition",
     "Run",
     "Score",
@@ -64,6 +74,7 @@ __all__ = [
     "SteersmanError",
     "Trace",
     "TrackingBound",
+    "Tracking",
     "attach",
     "calibrate",
     "authority",
@@ -72,6 +83,7 @@ __all__ = [
     "identify",
     "linearity",
     "load",
+    "track",
 ]
 
 # torch and transformers take seconds to import, so a name is fetched when it is first asked for.
@@ -90,11 +102,17 @@ _HOMES = {
         "SPID",
         "ALQRPlus",
         "ActivationAddition",
+        "AngularSteering",
         "Counterfactual",
         "FeatureLQR",
+        "OpenLoopLQR",
+        "PIDSteering",
+        "PIDSteeringOnce",
         "ProportionalAddition",
+        "Tracking",
     ),
     "steering": ("Steering", "attach"),
+    "tracking": ("track",),
 }
 _PARTS = (*_HOMES, "directions", "plant", "provenance", "store")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

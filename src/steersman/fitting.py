@@ -26,18 +26,16 @@ from steersman.errors import InputError
 from steersman.methods import METHODS, AlignedStates, Evidence, Method, coupling, method_named
 from steersman.plant import (
     CHUNK,
-    Blocks,
     Positions,
     Processes,
     ProcessGroup,
     average,
     estimate,
-    locate,
-    unwrap,
 )
 from steersman.plant import identify as identify_blocks
-from steersman.provenance import Provenance, tokenizer_hash, vocabulary_size
+from steersman.provenance import Provenance
 from steersman.reading import Examples, Sides, decision_tokens, read_aligned, read_states
+from steersman.rereading import Rereading
 from steersman.steering import Steering
 
 DEFAULT_JACOBIAN_PROMPTS = 32
@@ -165,7 +163,6 @@ def fit(
     rule = observer_named(observer) if isinstance(observer, str) else observer
     named = _named(pairs, chosen)
     examples = {name: Examples.of(one, positions) for name, one in named.items()}
-    blocks = locate(model)
     aligned: AlignedStates | None = None
     sides: dict[str, Sides] = {}
     for name, one in examples.items():
@@ -192,16 +189,30 @@ def fit(
             progress=progress,
             group=group,
         )
+    made = Provenance.of(
+        model,
+        tokenizer,
+        pairs_hash={name: one.fingerprint() for name, one in named.items()},
+        pairs={
+            name: (len(one.pairs.desired), len(one.pairs.undesired))
+            for name, one in examples.items()
+        },
+        positions=", ".join(dict.fromkeys(str(one.positions) for one in examples.values())),
+        observer=str(rule),
+        jacobian_prompts=len(prompts),
+        decision_tokens=_decision_tokens(tokenizer, examples),
+    )
+    read = Rereading(
+        *(model, tokenizer, examples, features, chosen, made),
+        batch_size=batch_size,
+        progress=progress,
+    )
     natural = [chosen.natural(*found) for found in sides.values()]
-    evidence = Evidence(features, system, aligned, Natural.beside(natural))
+    evidence = Evidence(features, system, aligned, Natural.beside(natural), read)
     settled, diagnostics = chosen.settled(evidence)
     controller = settled.solve(evidence)
     return Steering(
-        features,
-        controller,
-        settled,
-        _provenance(model, tokenizer, blocks, named, examples, rule, len(prompts)),
-        coupling(settled, evidence, controller),
+        *(features, controller, settled, made, coupling(settled, evidence, controller)),
         evidence.natural,
         diagnostics,
     )
@@ -284,41 +295,6 @@ def _decision_tokens(tokenizer: Any, examples: Mapping[str, Examples]) -> tuple[
     """Those of every feature; empty where one of them is read at too many kinds of token."""
     found = [decision_tokens(tokenizer, one) for one in examples.values()]
     return tuple(sorted(set().union(*found))) if all(found) else ()
-
-
-def _provenance(
-    model: nn.Module,
-    tokenizer: Any,
-    blocks: Blocks,
-    named: Mapping[str, Pairs],
-    examples: Mapping[str, Examples],
-    observer: Observer,
-    jacobian_prompts: int,
-) -> Provenance:
-    config = getattr(unwrap(model), "config", None)
-    return Provenance(
-        model=_shareable_name(str(getattr(config, "_name_or_path", ""))),
-        revision=str(getattr(config, "_commit_hash", None) or ""),
-        model_type=str(getattr(config, "model_type", "")),
-        blocks=len(blocks),
-        n=blocks.n,
-        vocab_size=vocabulary_size(config),
-        tokenizer_hash=tokenizer_hash(tokenizer),
-        pairs_hash={name: pairs.fingerprint() for name, pairs in named.items()},
-        pairs={
-            name: (len(one.pairs.desired), len(one.pairs.undesired))
-            for name, one in examples.items()
-        },
-        positions=", ".join(dict.fromkeys(str(one.positions) for one in examples.values())),
-        observer=str(observer),
-        jacobian_prompts=jacobian_prompts,
-        decision_tokens=_decision_tokens(tokenizer, examples),
-    )
-
-
-def _shareable_name(name_or_path: str) -> str:
-    """A model's name as it may be published: of a local folder, only its own name."""
-    return Path(name_or_path).name if Path(name_or_path).is_dir() else name_or_path
 
 
 def _method(method: str | Method, q: float | None, r: float | None, qf: float | None) -> Method:

@@ -93,6 +93,7 @@ class Steering:
         execution: ExecutionName | None = None,
         relinearize: RelinearizeName = "fit",
         correction: float = 0.0,
+        cap: float | None = None,
         prompt_length: int | None = None,
         trace: bool = True,
     ) -> Run:
@@ -125,6 +126,8 @@ class Steering:
             correction: the share of what a token's final feature missed that the next token is
                 asked for in addition, below 2: integral action from token to token, which makes
                 tracking offset-free where what disturbs it lasts. Feedback only; 0 is none.
+            cap: the longest input relative to the state at the block's input, `|u_t| <= cap |x_t|`,
+                for any method; a longer one keeps its direction. None is no cap.
             prompt_length: columns of the prompt, where it arrives in chunks and tokens is "last".
             trace: record features, setpoints and efforts.
 
@@ -133,7 +136,8 @@ class Steering:
 
         Raises:
             MismatchError: the model is another one.
-            InputError: both or contradictory strengths, not finite, or not of these features.
+            InputError: both or contradictory strengths, not finite, or not of these features; or a
+                cap that is not above zero.
             AttachedError: on entering, where the model already carries a steering.
         """
         return attach(
@@ -146,6 +150,7 @@ class Steering:
             execution=execution,
             relinearize=relinearize,
             correction=correction,
+            cap=cap,
             prompt_length=prompt_length,
             trace=trace,
         )
@@ -252,6 +257,7 @@ def attach(
     execution: ExecutionName | None = None,
     relinearize: RelinearizeName = "fit",
     correction: float = 0.0,
+    cap: float | None = None,
     prompt_length: int | None = None,
     trace: bool = True,
 ) -> Run:
@@ -271,6 +277,7 @@ def attach(
         execution: see there.
         relinearize: see there.
         correction: see there.
+        cap: see there.
         prompt_length: see there.
         trace: see there.
 
@@ -291,6 +298,7 @@ def attach(
         execution=execution,
         relinearize=relinearize,
         correction=correction,
+        cap=cap,
     )
     blocks = locate(model)
     for steering in steerings:

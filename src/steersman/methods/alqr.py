@@ -4,8 +4,19 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from steersman.control import AffineLaw, feature_gains, least_errors, plan, prefilter, reached
+from steersman.control import (
+    AffineLaw,
+    LTVSystem,
+    feature_gains,
+    least_errors,
+    plan,
+    prefilter,
+    reached,
+)
+from steersman.directions import Features
 from steersman.methods.base import Controller, Evidence, Method, PlantKind
 
 
@@ -50,15 +61,27 @@ class ALQR(Method):
             NumericalError: a feature that the loop cannot move, or demands that exclude each other.
         """
         features, matrices = evidence.features, evidence.require_matrices(self.name)
-        for state in range(features.blocks + 1):
-            features.require_independent(state)
-        V = features.vectors[:-1]
-        errors = least_errors(V, features.contrast[:-1])
-        law = AffineLaw(V, feature_gains(matrices, errors, self.q, self.r, self.qf))
+        law = AffineLaw(features.vectors[:-1], self.gains(features, matrices))
         asked = torch.diag_embed(features.norm[:-1])
         answer = reached(matrices, plan(matrices, law, asked), features.vectors[-1])
         shifts = asked @ prefilter(answer, features.norm[-1], features.names)
         return Controller(law.H, law.G, plan(matrices, law, shifts), shifts)
+
+    def gains(self, features: Features, plant: LTVSystem) -> Float[Tensor, "blocks n features"]:
+        """`G_t = K_t V_t (V_t' V_t)^-1`: what a unit of each feature's error adds.
+
+        Args:
+            features: the directions.
+            plant: the identified plant.
+
+        Raises:
+            InputError: weights that cannot be, or features that cannot be told apart.
+            NumericalError: the recursion broke down.
+        """
+        for state in range(features.blocks + 1):
+            features.require_independent(state)
+        errors = least_errors(features.vectors[:-1], features.contrast[:-1])
+        return feature_gains(plant, errors, self.q, self.r, self.qf)
 
 
 @dataclass(frozen=True)

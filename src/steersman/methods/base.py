@@ -1,7 +1,7 @@
 """What a steering method is: directions and a plant become a controller."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -10,7 +10,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from steersman.control import (
+    Absolute,
     AffineLaw,
+    Held,
     Law,
     LTVSystem,
     Plant,
@@ -51,6 +53,12 @@ class Controller:
     G: Float[Tensor, "blocks n k"]
     plan: Float[Tensor, "blocks n features"]
     shifts: Float[Tensor, "blocks k features"]
+
+    @classmethod
+    def schedule(cls, inputs: Float[Tensor, "blocks n"]) -> "Controller":
+        """One that observes nothing, and adds `target inputs_t` at the output of each block."""
+        G = inputs.unsqueeze(-1)
+        return cls(torch.zeros_like(G), G, G, inputs.new_ones(len(inputs), 1, 1))
 
     def observes(self, features: Features) -> bool:
         """Whether what is observed are the features `V_t' x_t` themselves."""
@@ -94,6 +102,29 @@ class AlignedStates:
 
 
 @dataclass(frozen=True, eq=False)
+class Means:
+    """The mean states of the two sides.
+
+    Args:
+        desired: mean `x_0 .. x_T` of the desired examples, `(states, n)`.
+        undesired: the same of the undesired ones.
+    """
+
+    desired: Float[Tensor, "states n"]
+    undesired: Float[Tensor, "states n"]
+
+    @property
+    def contrast(self) -> Float[Tensor, "states n"]:
+        """What is still missing: mean desired minus mean undesired."""
+        return self.desired - self.undesired
+
+
+Read = Callable[[Float[Tensor, "blocks n"] | None], Means]
+"""Reads the mean states of both sides, the undesired ones while this schedule steers them; None
+steers nothing. The schedule acts at the tokens at which the finished steering does by default."""
+
+
+@dataclass(frozen=True, eq=False)
 class Evidence:
     """What a method may know.
 
@@ -103,12 +134,15 @@ class Evidence:
             a method needs none.
         aligned: states of aligned pairs; None where a method needs none.
         natural: how states differ naturally, as the method keeps it; None where it needs nothing.
+        read: runs the examples again, bare or steered, at the price of a forward pass over each;
+            None where there is no model to run.
     """
 
     features: Features
     plant: Plant | None = None
     aligned: AlignedStates | None = None
     natural: Natural | None = None
+    read: Read | None = None
 
     @property
     def direction(self) -> Direction:
@@ -151,6 +185,18 @@ class Evidence:
                 "from them."
             )
         return self.aligned
+
+    def require_read(self, method: str) -> Read:
+        """What reads the examples' mean states.
+
+        Raises:
+            InputError: there is none.
+        """
+        if self.read is None:
+            raise InputError(
+                f"{method} reads the examples' states while it is fitted: fit it on a model."
+            )
+        return self.read
 
 
 class Settled(NamedTuple):
@@ -207,6 +253,32 @@ class Method(ABC):
     def relative(self, strength: Target, controller: Controller) -> tuple[Reference, Units]:
         """Where feedback wants what it observes, relative to what the token shows unsteered."""
         return Relative(strength), Units.shifts(controller.shifts)
+
+    def absolute(
+        self, strength: Target, controller: Controller, features: Features
+    ) -> tuple[Reference, Units]:
+        """Where feedback wants what it observes, whatever the token shows unsteered.
+
+        Raises:
+            InputError: what it observes has no absolute setpoint, or not at this strength.
+        """
+        if controller.observes(features):
+            return Absolute(strength), Units(features.norm[:-1], features.origin[:-1])
+        return self.held(strength, controller)
+
+    def held(self, strength: Target, controller: Controller) -> tuple[Reference, Units]:
+        """An absolute setpoint for a law that does not observe the features: the change it takes.
+
+        Raises:
+            InputError: the law is not asked for changes either.
+        """
+        relative, units = self.relative(strength, controller)
+        if not isinstance(relative, Relative):
+            raise InputError(
+                f"{self.name} does not observe the feature itself, so it knows no absolute "
+                "setpoint; use reference='relative'."
+            )
+        return Held(strength), units
 
     def law(self, controller: Controller) -> Law[Any]:
         """The law with feedback, as it is stepped in front of the blocks.

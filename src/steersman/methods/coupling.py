@@ -67,7 +67,7 @@ class Coupling:
 
 
 def coupling(method: Method, evidence: Evidence, controller: Controller) -> Coupling | None:
-    """What a joint design has to reckon with; None where no plant is known.
+    """What a joint design has to reckon with; None where there is no plant, or no plan.
 
     Args:
         method: the method, settled.
@@ -75,7 +75,7 @@ def coupling(method: Method, evidence: Evidence, controller: Controller) -> Coup
         controller: what it solved.
     """
     features = evidence.features
-    if evidence.plant is None:
+    if evidence.plant is None or not bool(controller.plan.any()):
         return None
     unit = features.norm[-1]
     if len(features) == 1:  # its prefilter makes it move by one unit

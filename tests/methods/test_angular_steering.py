@@ -89,7 +89,7 @@ def test_opposed_blocks_are_those_whose_means_have_opposite_signs() -> None:
         Evidence(Features.of(signed), read=WORLD.read)
     )
     assert settled.method.blocks == (0, 3)
-    made = settled.solve(Evidence(Features.of(signed), read=WORLD.read))
+    made = settled.method.solve(Evidence(Features.of(signed), read=WORLD.read))
     assert made.active == (0, 3)
     with pytest.raises(InputError, match="same sign at every block"):
         high = replace(signed, origin=signed.origin + 10)

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 import steersman as sm
 from steersman import tracking
+from steersman.bounding.attachment import Attachment
 from steersman.control import LTVSystem, dense_riccati
 from steersman.directions import Features
 from steersman.errors import InputError
@@ -194,6 +195,14 @@ def test_what_it_does_not_have_is_refused_when_it_is_attached(
 ) -> None:
     with pytest.raises(InputError, match=says):
         tracked.attach(tiny_model("llama"), **settings)
+
+
+def test_its_errors_are_not_those_of_a_shifted_reference_so_no_bound_is_claimed(
+    tracked: sm.Steering, tiny_model: Models
+) -> None:
+    plant = LTVSystem(torch.eye(32).expand(3, -1, -1))
+    with pytest.raises(InputError, match="not that of an affine law of the deviation"):
+        Attachment(tracked, plant, execution="feedback")
 
 
 def test_without_a_trajectory_it_is_refused() -> None:

@@ -17,6 +17,7 @@ import artifact
 import closed_loop
 import design
 import equal_divergence
+import holding
 import linearisation
 import machine
 import overhead
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
     "closed_loop": closed_loop.parts,
     "design": design.parts,
     "equal_divergence": equal_divergence.parts,
+    "holding": holding.parts,
     "linearisation": linearisation.parts,
     "overhead": overhead.parts,
     "real_models": real_models.parts,
@@ -40,6 +42,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
 SUMMARIES: dict[str, Callable[[dict[str, Any], list[Cell]], list[Cell]]] = {
     "design": design.summary,
     "equal_divergence": equal_divergence.summary,
+    "holding": holding.summary,
 }
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import artifact
+import bounds
+import calibration
 import closed_loop
 import design
 import equal_divergence
@@ -30,6 +32,8 @@ HERE = Path(__file__).parent
 FORMAT = 1
 BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
     "artifact": artifact.parts,
+    "calibration": calibration.parts,
+    "bounds": bounds.parts,
     "closed_loop": closed_loop.parts,
     "design": design.parts,
     "equal_divergence": equal_divergence.parts,
@@ -41,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
 }
 SUMMARIES: dict[str, Callable[[dict[str, Any], list[Cell]], list[Cell]]] = {
     "design": design.summary,
+    "calibration": calibration.summary,
     "equal_divergence": equal_divergence.summary,
     "holding": holding.summary,
 }

@@ -11,11 +11,13 @@ import steersman
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SHOWN = {
+    "calibrate.py": "asked for at least 0.5, met",
     "quickstart.py": "steered, ",
     "own_pairs.py": "target 2.0: ",
     "save_and_load.py": "the same logits: True",
     "per_row.py": "forest, target 2.0: ",
     "paper_form.py": "relative plan",
+    "many_processes.py": "12 prompts identified by 1 in ",
 }
 """What each one prints when it got to where it wanted."""
 

@@ -26,7 +26,10 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert not loaded_after("import steersman\nsteersman.__version__\ndir(steersman)")
 
 
-@pytest.mark.parametrize("command", ["", "demo", "doctor", "fit", "generate", "methods", "report"])
+@pytest.mark.parametrize(
+    "command",
+    ["", "calibrate", "demo", "doctor", "fit", "generate", "linearity", "methods", "report"],
+)
 def test_help_loads_nothing_heavy(command: str) -> None:
     words = [*command.split(), "--help"]
     run = f"from steersman.cli import app\napp({words!r}, standalone_mode=False)"
@@ -44,10 +47,24 @@ def test_every_public_name_is_there(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "home"), [("fit", "fitting"), ("identify", "fitting"), ("attach", "steering")]
+    ("name", "home"),
+    [
+        ("fit", "fitting"),
+        ("identify", "fitting"),
+        ("attach", "steering"),
+        ("calibrate", "calibration"),
+        ("linearity", "local_linearity"),
+    ],
 )
 def test_the_verbs_are_functions_whatever_else_was_imported(name: str, home: str) -> None:
-    for module in ("cli.fit", "plant.identify", "attaching", home):
+    for module in (
+        "cli.fit",
+        "cli.calibrate",
+        "cli.linearity",
+        "plant.identify",
+        "attaching",
+        home,
+    ):
         import_module(f"steersman.{module}")
     found = getattr(steersman, name)
     assert isinstance(found, FunctionType)

@@ -15,7 +15,10 @@ from matplotlib.figure import Figure
 
 from steersman.errors import InputError, ShapeError, SteersmanError
 from steersman.plots import (
+    authority_figure,
     before_after_figure,
+    bound_figure,
+    calibration_figure,
     figure_page,
     figure_svg,
     separation_figure,
@@ -286,3 +289,77 @@ def test_figures_never_touch_pyplot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing it would now fail
     for figure in (trace_figure(*steered_run()), before_after_figure(ROWS)):
         assert figure_svg(figure).startswith("<svg")
+
+
+def test_a_calibration_shows_its_points_the_level_and_the_choice() -> None:
+    figure = calibration_figure(
+        [0.0, 2.0, 1.0], [0.0, 0.3, 0.1], [0.0, NAN, 0.01], level=0.2, chosen=1.0, ylabel="KL"
+    )
+    lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 3]
+    np.testing.assert_allclose(lines[0].get_xdata(), [0.0, 1.0, 2.0])
+    np.testing.assert_allclose(lines[0].get_ydata(), [0.0, 0.1, 0.3])
+    assert {text.get_text() for text in figure.axes[0].texts} == {"strength 1", "asked for: 0.2"}
+    assert figure.get_label() == (
+        "KL against strength, 3 strengths from 0 to 2: 0.1 at the chosen strength 1, 0.2 was asked "
+        "for."
+    )
+
+
+def test_a_calibration_needs_a_choice_among_its_points() -> None:
+    with pytest.raises(InputError, match="none of the 2 tried"):
+        calibration_figure([0.0, 1.0], [0.0, 1.0], [0.0, 0.0], level=1.0, chosen=0.5, ylabel="KL")
+    with pytest.raises(ShapeError, match="values"):
+        calibration_figure([0.0, 1.0], [0.0], [0.0], level=1.0, chosen=0.0, ylabel="KL")
+
+
+def test_bounds_are_drawn_above_the_errors_that_they_bound() -> None:
+    errors = torch.tensor([[0.01, 0.02], [0.03, 0.01], [0.02, 0.04]])
+    radii = {"tight": [0.03, 0.04], "safe": torch.tensor([0.3, 0.4])}
+    figure = bound_figure([5, 6], radii, errors)
+    axes = figure.axes[0]
+    drawn = {line.get_label(): line.get_ydata().tolist() for line in axes.lines}
+    assert drawn["error of 3 prompts"] == pytest.approx([0.02, 0.02])
+    assert drawn["safe"] == pytest.approx([0.3, 0.4])
+    assert axes.get_yscale() == "log"
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names == ["safe", "tight", "error of 3 prompts"]
+    assert figure.get_label() == (
+        "Error of the predicted feature over 3 prompts; at state 6 its median is 0.02 natural "
+        "units, and the bounds are tight 0.04; safe 0.4."
+    )
+
+
+@pytest.mark.parametrize("value", [0.0, NAN, float("inf")])
+def test_bounds_and_errors_that_a_logarithm_has_not_are_left_out(value: float) -> None:
+    errors = torch.tensor([[value, 0.02]])
+    figure = bound_figure([1, 2], {"norm": [value, 0.1]}, errors)
+    assert np.isnan(figure.axes[0].lines[1].get_ydata()[0])
+    assert figure_svg(figure).startswith("<svg")
+    assert figure_svg(bound_figure([6], {"norm": [0.1]}, errors[:, 1:])).startswith("<svg")
+
+
+def test_bounds_of_other_states_are_refused() -> None:
+    errors = torch.ones(3, 2)
+    with pytest.raises(ShapeError, match=r"the radius of 'norm' has shape \(3,\)"):
+        bound_figure([1, 2], {"norm": [1.0, 1.0, 1.0]}, errors)
+    with pytest.raises(ShapeError, match="errors has shape"):
+        bound_figure([1], {"norm": [1.0]}, errors)
+    with pytest.raises(InputError, match="nothing to draw"):
+        bound_figure([], {}, torch.ones(0, 0))
+
+
+def test_authority_names_the_block_of_least_effort() -> None:
+    figure = authority_figure([0.9, float("inf"), 0.5], [NAN, 1.02, 0.8, 1.0])
+    assert titles(figure) == [
+        "Effort at one block for one unit",
+        "What is left of one unit at the end",
+    ]
+    assert [bar.get_height() for bar in figure.axes[0].patches][::2] == [0.9, 0.5]
+    assert "block 2 moves the final feature by one unit at the least effort, 0.5; of one unit" in (
+        figure.get_label()
+    )
+    assert "None of 2 blocks" in authority_figure([NAN, NAN], [1.0, 1.0, 1.0]).get_label()
+    with pytest.raises(ShapeError, match="survives has shape"):
+        authority_figure([1.0], [1.0])
+    with pytest.raises(InputError, match="nothing to draw"):
+        authority_figure([], [1.0])

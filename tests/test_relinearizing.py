@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 import steersman as sm
 from steersman.errors import InputError
@@ -146,7 +146,6 @@ def test_one_row_of_a_batch_alone_is_steered(tiny_model: Models, tiny_tokenizer:
     [
         ("a-lqr", {}, "needs the plant's matrices"),
         ("activation-addition", {}, "needs no plant"),
-        ("s-pid", {"reference": "absolute"}, "goes with reference='relative'"),
         ("feature-lqr", {"prompt_length": 4}, "needs the whole prompt in one pass"),
     ],
 )
@@ -163,8 +162,8 @@ def test_what_cannot_be_solved_at_a_prompt_is_refused(
 def test_another_way_is_refused(tiny_model: Models, tiny_tokenizer: Any) -> None:
     model = tiny_model("llama")
     steering = fitted(model, tiny_tokenizer, "feature-lqr")
-    with pytest.raises(InputError, match="relinearize is 'token'; choose fit or prompt"):
-        steering.attach(model, 1.0, relinearize="token")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="relinearize is 'block'; choose fit, prompt or token"):
+        steering.attach(model, 1.0, relinearize="block")  # type: ignore[arg-type]
 
 
 def test_a_prompt_that_is_not_seen_whole_is_refused(
@@ -213,3 +212,86 @@ def test_the_feature_goes_where_it_was_asked_to_go(name: str) -> None:
     rms = {way: torch.tensor(found).square().mean().sqrt() for way, found in errors.items()}
     assert rms["prompt"] < 0.02
     assert rms["prompt"] < rms["fit"]
+
+
+def test_every_token_is_steered_by_the_law_of_its_own_trajectory(
+    tiny_model: Models, tiny_tokenizer: Any
+) -> None:
+    model = tiny_model("llama")
+    steering = fitted(model, tiny_tokenizer, "feature-lqr")
+    settings = {"tokens": "last", "execution": "plan", "trace": False}
+    tokens = torch.cat([PROMPTS[0], torch.tensor([3, 8, 2])])
+    pieces = [tokens[: len(PROMPTS[0])], *tokens[len(PROMPTS[0]) :].split(1)]
+
+    def step(cache: DynamicCache, piece: Tensor) -> Tensor:
+        with torch.no_grad():
+            return model(input_ids=piece[None], past_key_values=cache, use_cache=True).logits[:, -1]
+
+    cache = DynamicCache()
+    with steering.attach(model, 0.7, relinearize="token", **settings):
+        found = [step(cache, piece) for piece in pieces]
+    cache, seen = DynamicCache(), 0
+    for piece, logits in zip(pieces, found, strict=True):
+        seen += len(piece)
+        run = linearize(model, tokens[None, :seen])
+        solved = replace(
+            steering,
+            controller=steering.method.solve(Evidence(steering.features, Averaged((run,)))),
+        )
+        with solved.attach(model, 0.7, **settings):
+            torch.testing.assert_close(logits, step(cache, piece), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_laws_of_tokens_follow_beams_and_padding(
+    beams: int, tiny_model: Models, tiny_tokenizer: Any
+) -> None:
+    model: Any = tiny_model("llama")
+    steering = fitted(model, tiny_tokenizer, "feature-lqr")
+    search = {"num_beams": beams, "do_sample": False, "max_new_tokens": 4, "pad_token_id": 0}
+
+    def written(prompts: tuple[Tensor, ...]) -> list[list[int]]:
+        given = padded(prompts, "left")
+        del given["position_ids"]
+        with steering.attach(model, 2.0, relinearize="token", execution="feedback", tokens="last"):
+            made = model.generate(**given, **search)
+        return made[:, given["input_ids"].shape[1] :].tolist()
+
+    assert written(PROMPTS) == [row for prompt in PROMPTS for row in written((prompt,))]
+
+
+def test_laws_of_tokens_need_tokens_one_by_one(tiny_model: Models, tiny_tokenizer: Any) -> None:
+    model: Any = tiny_model("llama")
+    steering = fitted(model, tiny_tokenizer, "feature-lqr")
+    with (
+        steering.attach(model, 1.0, relinearize="token"),
+        pytest.raises(InputError, match="one token at a time behind a cache"),
+    ):
+        model.generate(PROMPTS[0][None], use_cache=False, max_new_tokens=3, pad_token_id=0)
+    assert not hooked(model)
+
+
+def test_a_value_is_reached_wherever_the_prompt_starts() -> None:
+    model, tokenizer = load()
+    asked = behaviour("concepts:sea")
+    steering = fit_behaviour(model, tokenizer, asked, pairs=50, method="feature-lqr")
+    d = steering.direction
+    prompts = [*asked.pairs(5, 6).desired, *asked.pairs(6, 6).undesired]
+    given = tokenizer([str(one) for one in prompts], return_tensors="pt", padding=True)
+    last: list[Tensor] = []
+
+    def final(**settings: Any) -> Tensor:
+        run = steering.attach(model, tokens="last", relinearize="prompt", **settings)
+        with run, HookSet() as hooks, torch.no_grad():
+            hooks.after(
+                locate(model).modules[-1],
+                lambda args, kwargs, out: last.append(hidden_out(out)[:, -1]),
+            )
+            model(**given)
+        return (last[-1] @ d.vectors[-1] - d.origin[-1]) / d.norm[-1]
+
+    start = final(target=0.0, execution="feedback")
+    assert float(start.std()) > 0.3
+    for target in (0.0, 0.5, 1.0):
+        reached = final(target=target, reference="absolute")
+        assert float((reached - target).abs().max()) < 0.05

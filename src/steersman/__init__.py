@@ -19,11 +19,14 @@ from typing import TYPE_CHECKING, Any
 from steersman.errors import SteersmanError
 
 if TYPE_CHECKING:
+    from steersman.bounding import TrackingBound, authority, bound
+    from steersman.calibration import KL, Calibration, Effort, Perplexity, Score, calibrate
     from steersman.control import LTVSystem
-    from steersman.data import ContrastivePairs
+    from steersman.data import AlignedPairs, ContrastivePairs
     from steersman.engines import Run, Trace
     from steersman.fitting import fit, identify
     from steersman.loading import load
+    from steersman.local_linearity import LinearityReport, linearity
     from steersman.methods import (
         ALQR,
         METHODS,
@@ -40,32 +43,47 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ALQR",
+    "KL",
     "METHODS",
     "SPID",
     "ALQRPlus",
     "ActivationAddition",
+    "AlignedPairs",
+    "Calibration",
     "ContrastivePairs",
     "Counterfactual",
+    "Effort",
     "FeatureLQR",
     "LTVSystem",
+    "LinearityReport",
+    "Perplexity",
     "ProportionalAddition",
     "Run",
+    "Score",
     "Steering",
     "SteersmanError",
     "Trace",
+    "TrackingBound",
     "attach",
+    "calibrate",
+    "authority",
+    "bound",
     "fit",
     "identify",
+    "linearity",
     "load",
 ]
 
 # torch and transformers take seconds to import, so a name is fetched when it is first asked for.
 _HOMES = {
+    "calibration": ("KL", "Calibration", "Effort", "Perplexity", "Score", "calibrate"),
+    "bounding": ("TrackingBound", "authority", "bound"),
     "control": ("LTVSystem",),
-    "data": ("ContrastivePairs",),
+    "data": ("AlignedPairs", "ContrastivePairs"),
     "engines": ("Run", "Trace"),
     "fitting": ("fit", "identify"),
     "loading": ("load",),
+    "local_linearity": ("LinearityReport", "linearity"),
     "methods": (
         "ALQR",
         "METHODS",

@@ -6,9 +6,20 @@ from typing import Any, TypeVar, get_args
 from torch import Tensor, nn
 
 from steersman.artifact import Parts
-from steersman.control import Absolute, AffineLaw, Law, Paper, Reference, Units
+from steersman.control import (
+    Absolute,
+    AffineLaw,
+    DisturbanceObserver,
+    Held,
+    Law,
+    Paper,
+    Readout,
+    Reference,
+    Relative,
+    Units,
+)
 from steersman.directions import Features
-from steersman.engines import Channel, Tokens
+from steersman.engines import AtPrompt, Channel, Tokens
 from steersman.errors import InputError
 from steersman.methods import ExecutionName, ReferenceName
 from steersman.relinearizing import at_prompt
@@ -30,7 +41,8 @@ def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = No
         rows: which prompts of a batch; None is all.
 
     Returns:
-        The channel; the trace shows the features `V_t' x_t`, whatever the law observes.
+        The channel; the trace shows the features `V_t' x_t`, whatever the law observes, up to what
+        comes out of the last block.
 
     Raises:
         InputError: an unknown choice, choices that contradict each other, or a choice that this
@@ -39,7 +51,7 @@ def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = No
     controller, features = parts.controller, parts.features
     against, how = _choices(parts, request)
     tokens = _tokens(parts, request, against)
-    planned, anew = how == "plan", _at_prompt(request, against)
+    planned, anew = how == "plan", _anew(parts, request, model, how)
     natural = units_of(features)
     held = 0.0 if against == "relative" else None
     targets = request.targets(features.names, held).to(features.norm)
@@ -50,24 +62,27 @@ def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = No
         setpoint, units = Absolute(targets), Units.plain(law.blocks)
     else:
         law = parts.method.law(controller)
-        setpoint, units = _measured(targets, request.paper, against, natural, parts)
+        setpoint, units = _measured(targets, request, against, natural, parts)
     return Channel(
         law=law,
         reference=setpoint,
         units=units,
-        watch=features.vectors[:-1],
+        watch=features.vectors,
         scale=natural,
         tokens=tokens,
         rows=rows,
         tracks=not planned and controller.observes(features),
         matching=parts.provenance.decision_tokens if tokens == "matching" else (),
-        at_prompt=at_prompt(model, parts, planned) if anew else None,
+        at_prompt=anew,
+        at_token=anew if request.relinearize == "token" else None,
         names=features.names,
+        final=Readout(features.vectors[-1], features.norm[-1], features.origin[-1]),
+        observer=_observer(request, how),
     )
 
 
 def units_of(features: Features) -> Units:
-    """Natural units of the features at the input of each block: `|c_t|` and `origin_t`."""
+    """Natural units of the features at the input of each block: `v_t'c_t` and `origin_t`."""
     return Units(features.norm[:-1], features.origin[:-1])
 
 
@@ -92,14 +107,22 @@ def grouped(steerings: Sequence[_One | None]) -> list[tuple[_One, Rows]]:
 
 
 def _measured(
-    targets: Tensor, paper: bool, against: ReferenceName, natural: Units, parts: Parts
+    targets: Tensor, request: Request, against: ReferenceName, natural: Units, parts: Parts
 ) -> tuple[Reference, Units]:
     """Where feedback wants the features, and in which units."""
-    if paper:
+    if request.paper:
         return Paper(targets), natural
-    if against == "absolute":
+    relative, units = parts.method.relative(targets, parts.controller)
+    if against == "relative":
+        return relative, units
+    if request.relinearize == "fit" and parts.controller.observes(parts.features):
         return Absolute(targets), natural
-    return parts.method.relative(targets, parts.controller)
+    if isinstance(relative, Relative):
+        return Held(targets), units
+    raise InputError(
+        f"{parts.method.name} does not observe the feature itself, so it knows no absolute "
+        "setpoint; use reference='relative'."
+    )
 
 
 def _tokens(parts: Parts, request: Request, against: ReferenceName) -> Tokens:
@@ -114,13 +137,24 @@ def _tokens(parts: Parts, request: Request, against: ReferenceName) -> Tokens:
     return "matching" if known and against == "relative" else parts.method.tokens
 
 
-def _at_prompt(request: Request, against: ReferenceName) -> bool:
-    """Whether the law is solved again at each prompt."""
+def _anew(parts: Parts, request: Request, model: nn.Module, how: ExecutionName) -> AtPrompt | None:
+    """What solves the law again at each prompt, where that was asked for."""
     if request.relinearize not in get_args(RelinearizeName):
-        raise InputError(f"relinearize is {request.relinearize!r}; choose fit or prompt.")
-    if request.relinearize == "prompt" and against == "absolute":
-        raise InputError("relinearize='prompt' goes with reference='relative'.")
-    return request.relinearize == "prompt"
+        raise InputError(f"relinearize is {request.relinearize!r}; choose fit, prompt or token.")
+    return None if request.relinearize == "fit" else at_prompt(model, parts, how == "plan")
+
+
+def _observer(request: Request, how: ExecutionName) -> DisturbanceObserver | None:
+    """What makes up for the last token's miss, where that was asked for."""
+    if request.correction == 0:
+        return None
+    if how == "plan" or request.paper:
+        raise InputError(
+            "a correction is of what was missed, which "
+            + ("a plan does not measure" if how == "plan" else "lambda_ does not say")
+            + ": use target= and execution='feedback'."
+        )
+    return DisturbanceObserver(float(request.correction))
 
 
 def _choices(parts: Parts, request: Request) -> tuple[ReferenceName, ExecutionName]:
@@ -141,9 +175,4 @@ def _choices(parts: Parts, request: Request) -> tuple[ReferenceName, ExecutionNa
         )
     if how == "feedback" and not bool(parts.controller.H.any()):
         raise InputError(f"{method.name} observes nothing; it only runs as a plan.")
-    if against == "absolute" and not parts.controller.observes(parts.features):
-        raise InputError(
-            f"{method.name} does not observe the feature itself, so it knows no absolute setpoint; "
-            "use reference='relative'."
-        )
     return against, how

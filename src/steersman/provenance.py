@@ -30,6 +30,7 @@ class Provenance:
         pairs_hash: SHA-256 of the contrastive pairs of each feature.
         pairs: how many examples of each feature were desired and undesired.
         positions: where the states were read.
+        observer: along what the feature is observed.
         decision_tokens: the token ids at which the states were read, where they are few: the
             tokens at which the examples say that the behaviour is decided.
         jacobian_prompts: over how many prompts the plant was averaged; 0 without a plant.
@@ -49,6 +50,7 @@ class Provenance:
     positions: str
     jacobian_prompts: int
     decision_tokens: tuple[int, ...] = ()
+    observer: str = "mean"
     libraries: dict[str, str] = field(default_factory=lambda: library_versions())
     index_convention: str = INDEX_CONVENTION
 

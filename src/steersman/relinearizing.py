@@ -1,4 +1,4 @@
-"""A steering solved again at each prompt's own trajectory, where that prompt is about to run."""
+"""A steering solved again at a trajectory of its own: that of a prompt, or of what follows it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,6 @@ from steersman.engines import AtPrompt
 from steersman.errors import InputError
 from steersman.methods import Controller, Evidence, Method
 from steersman.plant import Averaged, linearize
-from steersman.plant.average import COLUMNS
 
 
 def at_prompt(model: nn.Module, parts: Parts, planned: bool) -> AtPrompt:
@@ -39,8 +38,8 @@ def at_prompt(model: nn.Module, parts: Parts, planned: bool) -> AtPrompt:
         )
 
     def solve(ids: Tensor, owner: object) -> Controller:
-        run = linearize(model, ids[None], chunk=COLUMNS, asleep=owner)
-        return method.solve(Evidence(parts.features, Averaged((run,))))
+        run = linearize(model, ids[None], chunk=method.columns(len(parts.features)), asleep=owner)
+        return method.solve(Evidence(parts.features, Averaged((run,)), natural=parts.natural))
 
     def make(prompts: tuple[Tensor, ...], owner: object) -> tuple[Law[Any], Units]:
         solved: dict[tuple[int, ...], Controller] = {}

@@ -14,7 +14,7 @@ from steersman.engines import Tokens
 from steersman.errors import InputError
 from steersman.methods import ExecutionName, ReferenceName
 
-RelinearizeName = Literal["fit", "prompt"]
+RelinearizeName = Literal["fit", "prompt", "token"]
 Amount = float | Sequence[float] | Tensor
 """One number, or one a prompt."""
 Strength = Amount | Mapping[str, Amount]
@@ -28,11 +28,11 @@ class Request:
     """How strongly a steering is to act, against what, how, and where.
 
         s_t = H_t' xbar_t + shifts_t target   relative to what the token shows unsteered
-        s_t = origin_t + target |c_t|         absolute
-        s_t = lambda |c_t|                    as the paper has it, absolute too
+        s_t = origin_t + target v_t'c_t       absolute
+        s_t = lambda v_t'c_t                  as the paper has it, absolute too
 
-    `|c_t|` and `origin_t` are the natural units, `shifts_t` is the controller's; every feature has
-    a target of its own.
+    `v_t'c_t`, which is `|c_t|` along the contrast, and `origin_t` are the natural units, `shifts_t`
+    is the controller's; every feature has a target of its own.
 
     Args:
         amounts: target in natural units, or the paper's lambda where `paper`, of each feature by
@@ -41,7 +41,9 @@ class Request:
         tokens: which tokens; None leaves it to the steering.
         reference: which reference; None leaves it to the method.
         execution: plan or feedback; None leaves it to the method.
-        relinearize: at which trajectory the plant is linear: the fit's average, or each prompt's.
+        relinearize: at which trajectory the plant is linear: the fit's average, each prompt's, or
+            each token's.
+        correction: the share of what a token missed that is made up for at the next; 0 is none.
     """
 
     amounts: Mapping[str | None, float | tuple[float, ...]]
@@ -50,6 +52,7 @@ class Request:
     reference: ReferenceName | None = None
     execution: ExecutionName | None = None
     relinearize: RelinearizeName = "fit"
+    correction: float = 0.0
 
     @classmethod
     def of(
@@ -61,6 +64,7 @@ class Request:
         reference: ReferenceName | None = None,
         execution: ExecutionName | None = None,
         relinearize: RelinearizeName = "fit",
+        correction: float = 0.0,
     ) -> "Request":
         """A request by either of the two strengths; target 1 by default.
 
@@ -70,7 +74,8 @@ class Request:
             tokens: which tokens.
             reference: which reference.
             execution: plan or feedback.
-            relinearize: at the fit's average or at each prompt.
+            relinearize: at the fit's average, at each prompt or at each token.
+            correction: the share of what a token missed that is made up for at the next.
 
         Raises:
             InputError: both strengths, none in a list or a mapping, one that is not finite, or
@@ -81,7 +86,7 @@ class Request:
         paper = lambda_ is not None
         given = lambda_ if paper else target
         amounts = _amounts(1.0 if given is None else given, "lambda_" if paper else "target")
-        return cls(amounts, paper, tokens, reference, execution, relinearize)
+        return cls(amounts, paper, tokens, reference, execution, relinearize, correction)
 
     @property
     def count(self) -> int:

@@ -6,7 +6,7 @@ from steersman.cli import app
 from steersman.cli.group import SteersmanGroup
 from steersman.errors import InputError
 
-COMMANDS = ("demo", "doctor", "fit", "generate", "report", "methods")
+COMMANDS = ("calibrate", "demo", "doctor", "fit", "generate", "report", "methods")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -126,7 +126,7 @@ def test_what_cannot_be_is_refused(method: FeatureLQR, says: str) -> None:
 @pytest.mark.usefixtures("unchecked")
 def test_unknown_actuators_are_refused() -> None:
     method = FeatureLQR(actuators="all")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="choose one of contrast, state"):
+    with pytest.raises(InputError, match="choose one of contrast, natural, state"):
         method.solve(Evidence(Features.of(direction()), plant()))
 
 
@@ -183,13 +183,3 @@ def test_a_fit_from_products_is_that_from_matrices(tiny_model: Models, tiny_toke
     for name in ("H", "G", "plan", "shifts"):
         mine, theirs = getattr(found, name), getattr(expected, name)
         torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4 * float(theirs.abs().max()))
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_an_absolute_setpoint_of_what_is_not_the_feature_is_refused(
-    tiny_model: Models, tiny_tokenizer: Any
-) -> None:
-    model, pairs = tiny_model("llama"), examples(tiny_tokenizer)
-    steering = sm.fit(model, tiny_tokenizer, pairs, method="feature-lqr", progress=False)
-    with pytest.raises(InputError, match="knows no absolute setpoint"):
-        steering.attach(model, 1.0, reference="absolute")

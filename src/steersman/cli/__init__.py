@@ -10,11 +10,13 @@ from collections.abc import Callable
 
 import typer
 
+from steersman.cli.calibrate import calibrate
 from steersman.cli.demo import demo
 from steersman.cli.doctor import doctor
 from steersman.cli.fit import fit
 from steersman.cli.generate import generate
 from steersman.cli.group import SteersmanGroup, options_of_all
+from steersman.cli.linearity import linearity
 from steersman.cli.methods import methods
 from steersman.cli.report import report
 
@@ -32,8 +34,10 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     demo: "steersman demo --out demo",
     doctor: "steersman doctor meta-llama/Llama-3.2-1B",
     fit: "steersman fit gpt2 pairs.jsonl --out calm --method a-lqr",
+    calibrate: "steersman calibrate gpt2 calm --prompts prompts.txt --kl 0.05",
     generate: "steersman generate gpt2 'I think that' --steering calm --target 1.0 --compare",
     report: "steersman report gpt2 --steering calm --prompt 'I think that' --out report.html",
+    linearity: "steersman linearity gpt2 --out gpt2.html",
     methods: "steersman methods",
 }
 for _command, _example in _EXAMPLES.items():

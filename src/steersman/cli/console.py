@@ -1,6 +1,7 @@
 """Where the command line writes: answers to stdout, everything else to stderr."""
 
 from pathlib import Path
+from uuid import uuid4
 
 from rich.console import Console
 from rich.text import Text
@@ -37,7 +38,7 @@ def require_free_file(path: Path, signature: str) -> None:
         return
     if path.is_dir() or signature not in path.read_text(encoding="utf-8", errors="replace"):
         raise InputError(
-            f"{path} is there already and was not written by this command. Choose another --out."
+            f"{path} is there already and was not written by this command. Choose another file."
         )
 
 
@@ -58,3 +59,19 @@ def require_free_folder(path: Path, mark: str) -> None:
             f"{path} is there already and was not written by this command. Choose another --out, "
             "or an empty folder."
         )
+
+
+def write_whole(text: str, path: Path) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        InputError: it cannot be written there; what was there before is untouched.
+    """
+    draft = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}.") from error
+    finally:
+        draft.unlink(missing_ok=True)

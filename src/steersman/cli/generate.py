@@ -10,6 +10,7 @@ from rich.text import Text
 from steersman.cli.console import out
 from steersman.cli.options import (
     Chat,
+    Correction,
     DeviceMap,
     Dtype,
     ExecutionOption,
@@ -35,6 +36,7 @@ def generate(
     reference: ReferenceOption = None,
     execution: ExecutionOption = None,
     relinearize: RelinearizeOption = "fit",
+    correction: Correction = 0.0,
     max_new_tokens: NewTokens = 40,
     seed: Seed = None,
     compare: Annotated[
@@ -47,13 +49,14 @@ def generate(
     """Continue a prompt with a steering attached."""
     from steersman.cli.models import open_model
     from steersman.cli.strengths import strength_of
-    from steersman.cli.writing import as_example, prepare, write
+    from steersman.cli.writing import as_example, write
+    from steersman.sampling import encode_prompts
     from steersman.steering import Steering
 
     asked, paper = strength_of(target, "--target"), strength_of(lambda_, "--lambda")
     loaded_steering = Steering.from_pretrained(steering)
     loaded, tokenizer = open_model(model, dtype, device_map)
-    encoded = prepare(loaded, tokenizer, as_example(prompt, chat), max_new_tokens)
+    encoded = encode_prompts(loaded, tokenizer, [as_example(prompt, chat)], max_new_tokens)
     attached = loaded_steering.attach(
         loaded,
         asked,
@@ -62,6 +65,7 @@ def generate(
         reference=reference,
         execution=execution,
         relinearize=relinearize,
+        correction=correction,
         trace=False,
     )
     with attached:

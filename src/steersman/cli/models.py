@@ -1,12 +1,23 @@
 """Models by the names that the command line knows."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steersman import windtunnel
 from steersman.cli.console import note
-from steersman.data import ContrastivePairs
+from steersman.cli.writing import as_example
+from steersman.data import (
+    AlignedPairs,
+    ContrastivePairs,
+    Example,
+    load_examples,
+    read_prompts,
+)
+from steersman.data.files import read_table
+from steersman.data.records import read_side
 from steersman.errors import InputError, UnknownNameError
 from steersman.loading import AUTO, DTYPES, load
+from steersman.local_linearity import TEXTS
 
 WINDTUNNEL = "windtunnel"
 
@@ -28,8 +39,8 @@ def open_model(name: str, dtype: str = AUTO, device_map: str | None = None) -> t
     return windtunnel.load(dtype=DTYPES.get(dtype, DTYPES["float32"]))
 
 
-def open_pairs(name: str, *, count: int, seed: int, chat: bool) -> ContrastivePairs:
-    """Contrastive pairs from a file, or of the wind tunnel's world.
+def open_pairs(name: str, *, count: int, seed: int, chat: bool) -> ContrastivePairs | AlignedPairs:
+    """Contrastive or aligned pairs from a file, or pairs of the wind tunnel's world.
 
     Args:
         name: a path, or `windtunnel:` and a behaviour.
@@ -44,4 +55,49 @@ def open_pairs(name: str, *, count: int, seed: int, chat: bool) -> ContrastivePa
     kind, colon, behaviour = name.partition(":")
     if kind == WINDTUNNEL and colon:
         return windtunnel.behaviour(behaviour).pairs(seed, count)
-    return ContrastivePairs.load(name, chat=chat)
+    return load_examples(name, chat=chat)
+
+
+def open_domains(
+    path: str | None, model: str, *, count: int, seed: int
+) -> dict[str, Sequence[Example]]:
+    """Prompts by domain: those of a file, or else some that come with the package.
+
+    Args:
+        path: a file; None draws from the wind tunnel's world for its model, and takes short English
+            texts for any other.
+        model: the model's name.
+        count: how many of each domain, where no file is given.
+        seed: of the draw.
+
+    Raises:
+        InputError: the file cannot be used.
+    """
+    if path is not None:
+        return dict(read_prompts(path))
+    if model == WINDTUNNEL:
+        return dict(windtunnel.domains(seed, count))
+    return {name: texts[:count] for name, texts in TEXTS.items()}
+
+
+def open_prompts(name: str, *, count: int, seed: int, chat: bool) -> list[Example]:
+    """Prompts from a file, or of the wind tunnel's world, where they are none of those to fit on.
+
+    Args:
+        name: a path, or `windtunnel:` and a behaviour.
+        count: how many prompts to draw in the wind tunnel.
+        seed: of that draw.
+        chat: make texts a user's messages, in a file.
+
+    Raises:
+        InputError: the file cannot be used.
+        UnknownNameError: no such behaviour.
+    """
+    kind, colon, behaviour = name.partition(":")
+    if kind == WINDTUNNEL and colon:
+        return [item.prompt for item in windtunnel.behaviour(behaviour).items(seed, count)]
+    table = read_table(name)
+    if isinstance(table, Mapping):
+        raise InputError(f"{name} is an object; prompts are a list of texts or conversations.")
+    prompts = read_side(table, None)
+    return [as_example(one, chat) if isinstance(one, str) else one for one in prompts]

@@ -72,10 +72,18 @@ ExecutionOption = Annotated[
     ),
 ]
 RelinearizeOption = Annotated[
-    Literal["fit", "prompt"],
+    Literal["fit", "prompt", "token"],
     typer.Option(
         "--relinearize",
-        help="Steer by the plant averaged over the fit, or solve again at the prompt.",
+        help="Steer by the plant averaged over the fit, or solve again at the prompt, or at every "
+        "token.",
+    ),
+]
+Correction = Annotated[
+    float,
+    typer.Option(
+        "--correction",
+        help="Share of what a token missed that the next is asked for; with --execution feedback.",
     ),
 ]
 NewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="How much to write.")]
@@ -89,6 +97,8 @@ Chat = Annotated[
 QuestionsAsChat = Annotated[
     bool, typer.Option("--chat", help="Take the questions in the file for a user's messages.")
 ]
+BatchSize = Annotated[int, typer.Option(min=1, help="Examples at a time.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 OutFolder = Annotated[
     Path,
     typer.Option(

@@ -4,28 +4,12 @@ from typing import Any
 
 import torch
 
-from steersman.errors import InputError
-from steersman.plant import Encoded, Example, encode, locate, pad_id
+from steersman.plant import Encoded, Example, pad_id
 
 
 def as_example(prompt: str, chat: bool) -> Example:
     """The prompt as a text, or as a user's message."""
     return [{"role": "user", "content": prompt}] if chat else prompt
-
-
-def prepare(model: Any, tokenizer: Any, prompt: Example, new_tokens: int) -> Encoded:
-    """One prompt as tokens, with room for the answer.
-
-    Raises:
-        InputError: prompt and answer together are longer than the model's context.
-    """
-    context = locate(model).context
-    if context is not None and new_tokens >= context:
-        raise InputError(
-            f"{new_tokens} new tokens do not fit a context of {context}: lower --max-new-tokens."
-        )
-    limit = None if context is None else context - new_tokens
-    return encode(tokenizer, [prompt], max_length=limit, device=model.device)
 
 
 def write(model: Any, tokenizer: Any, prompt: Encoded, *, new_tokens: int, seed: int | None) -> str:

@@ -1,39 +1,78 @@
 """Control on a linear time-varying plant. Torch only: it knows no language model."""
 
+from steersman.control.authority import (
+    Authority,
+    AuthorityRow,
+    authority,
+    controllability,
+    observability,
+)
+from steersman.control.bounds import Remainder, error_bound
+from steersman.control.conformal import conformal_bound, prompts_needed
 from steersman.control.effort import Effort
 from steersman.control.feature_cost import FeatureCost
 from steersman.control.feature_design import FeatureDesign
 from steersman.control.field import AffineField
 from steersman.control.law import AffineLaw, Law
+from steersman.control.loop import ClosedLoop
 from steersman.control.lqr import cost, feature_gains, least_errors
+from steersman.control.lyapunov import Lyapunov
+from steersman.control.observer import DisturbanceObserver
 from steersman.control.pid import PIDLaw, PIDState
 from steersman.control.prefilter import prefilter
 from steersman.control.propagate import Product, propagate
+from steersman.control.readout import Readout
+from steersman.control.remainder import linear_range, relative_remainder
 from steersman.control.riccati import RiccatiStep, dense_riccati
 from steersman.control.rows import RowsLaw
-from steersman.control.setpoint import Absolute, Paper, Reference, Relative, Target, Units
+from steersman.control.sensitivity import answer, sensitivities
+from steersman.control.setpoint import Absolute, Held, Paper, Reference, Relative, Target, Units
 from steersman.control.simulate import Rollout, plan, reached, simulate
 from steersman.control.square_root import feature_lqr
 from steersman.control.stage import Stage
+from steersman.control.subspaces import (
+    Leading,
+    chance_similarity,
+    drawn_similarity,
+    leading,
+    random_corners,
+    similarities,
+)
 from steersman.control.system import LTVSystem, Plant
 from steersman.control.trajectory import Trajectory, duality_gap, roll_out
 
 __all__ = [
+    "relative_remainder",
+    "linear_range",
+    "similarities",
+    "random_corners",
+    "leading",
+    "drawn_similarity",
+    "chance_similarity",
+    "Leading",
     "Absolute",
     "AffineField",
     "AffineLaw",
+    "DisturbanceObserver",
+    "Authority",
+    "AuthorityRow",
+    "ClosedLoop",
     "Effort",
     "FeatureCost",
     "FeatureDesign",
+    "Held",
     "LTVSystem",
     "Law",
+    "Lyapunov",
     "PIDLaw",
     "PIDState",
     "Paper",
     "Plant",
     "Product",
+    "Readout",
     "Reference",
     "Relative",
+    "Remainder",
     "RiccatiStep",
     "Rollout",
     "RowsLaw",
@@ -41,16 +80,24 @@ __all__ = [
     "Target",
     "Trajectory",
     "Units",
+    "answer",
+    "authority",
+    "conformal_bound",
+    "controllability",
     "cost",
     "dense_riccati",
     "duality_gap",
+    "error_bound",
     "feature_gains",
     "feature_lqr",
     "least_errors",
+    "observability",
     "plan",
     "prefilter",
+    "prompts_needed",
     "propagate",
     "reached",
     "roll_out",
+    "sensitivities",
     "simulate",
 ]

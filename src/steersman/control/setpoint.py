@@ -7,7 +7,7 @@ examples sit, target 1 where desired ones do.
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -27,7 +27,7 @@ class Units:
     """What units of target are worth at each block's input: `s_t = origin_t + norm_t target`.
 
     Args:
-        norm: natural units `|c_t|` of one feature, `(blocks,)`, or of `k` of them, `(blocks, k)`,
+        norm: natural units `v_t'c_t` of one feature, `(blocks,)`, or of `k` of them, `(blocks, k)`,
             each with a target of its own; or what one unit of each target asks of each of the `k`
             numbers that a law observes, `(blocks, k, features)`, and `(blocks, rows, k, features)`
             where that differs from row to row.
@@ -82,6 +82,34 @@ class Reference(ABC):
 
     needs_nominal: ClassVar[bool] = False
     """Whether `at` must be told the unsteered run's feature."""
+    needs_start: ClassVar[bool] = False
+    """Whether `started` must be told where the unsteered run ends."""
+
+    def started(self, start: Float[Tensor, "rows features"]) -> "Reference":
+        """The same reference, for rows whose unsteered run ends at these natural values."""
+        return self
+
+    def moved(self, by: Float[Tensor, "rows features"]) -> "Reference":
+        """The same reference with each row's target moved by so much.
+
+        Raises:
+            InputError: its strength is not a target in natural units.
+        """
+        raise InputError(f"{type(self).__name__} has no target in natural units to be corrected.")
+
+    def missed(
+        self, reached: Float[Tensor, "rows features"], start: Float[Tensor, "rows features"] | None
+    ) -> Float[Tensor, "rows features"]:
+        """The target minus what was reached after the last block, in natural units.
+
+        Args:
+            reached: by the steered run.
+            start: by the unsteered one, where that is known.
+
+        Raises:
+            InputError: its strength is not a target in natural units.
+        """
+        raise InputError(f"{type(self).__name__} has no target in natural units to be missed.")
 
     @abstractmethod
     def offsets(self, units: Units, rows: int) -> Float[Tensor, "blocks rows k"]:
@@ -150,6 +178,16 @@ class Absolute(Reference):
         """Each row's target for `times` rows."""
         return Absolute(_repeated(self.target, times, device))
 
+    def moved(self, by: Float[Tensor, "rows features"]) -> "Absolute":
+        """Each row's target moved."""
+        return Absolute(_as_rows(self.target, len(by), by) + by)
+
+    def missed(
+        self, reached: Float[Tensor, "rows features"], start: Float[Tensor, "rows features"] | None
+    ) -> Float[Tensor, "rows features"]:
+        """`target - reached`."""
+        return _as_rows(self.target, len(reached), reached) - reached
+
     def offsets(self, units: Units, rows: int) -> Float[Tensor, "blocks rows k"]:
         """`origin_t + norm_t target`."""
         return _by_block(units.origin) + _scaled(self.target, units, rows)
@@ -191,7 +229,19 @@ class Relative(Reference):
 
     def repeated(self, times: int, device: torch.device) -> "Relative":
         """Each row's target for `times` rows."""
-        return Relative(_repeated(self.target, times, device))
+        return replace(self, target=_repeated(self.target, times, device))
+
+    def moved(self, by: Float[Tensor, "rows features"]) -> "Relative":
+        """Each row's target moved."""
+        return replace(self, target=_as_rows(self.target, len(by), by) + by)
+
+    def missed(
+        self, reached: Float[Tensor, "rows features"], start: Float[Tensor, "rows features"] | None
+    ) -> Float[Tensor, "rows features"]:
+        """`target - (reached - start)`."""
+        if start is None:
+            raise InputError("What a relative target missed is known beside the unsteered run.")
+        return _as_rows(self.target, len(reached), reached) - (reached - start)
 
     def offsets(self, units: Units, rows: int) -> Float[Tensor, "blocks rows k"]:
         """`norm_t target`."""
@@ -208,6 +258,27 @@ class Relative(Reference):
             )
         require_shape("nominal", nominal, ("rows", offset.shape[0]), ("k", offset.shape[1]))
         return nominal + offset
+
+
+@dataclass(frozen=True)
+class Held(Relative):
+    """`s_t = H_t' xbar_t + norm_t (target - start)`: a value, whatever the token shows unsteered.
+
+    `start` is the feature after the last block of the unsteered run, in natural units: the law is
+    asked for the change that leads from there to the target.
+    """
+
+    needs_start: ClassVar[bool] = True
+
+    def started(self, start: Float[Tensor, "rows features"]) -> Relative:
+        """The change that is left to be made."""
+        return Relative(_as_rows(self.target, len(start), start) - start)
+
+    def missed(
+        self, reached: Float[Tensor, "rows features"], start: Float[Tensor, "rows features"] | None
+    ) -> Float[Tensor, "rows features"]:
+        """`target - reached`."""
+        return _as_rows(self.target, len(reached), reached) - reached
 
 
 def _check_target(name: str, target: Target) -> None:

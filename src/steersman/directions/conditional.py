@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from steersman.directions.leaving_out import parts
 from steersman.errors import InputError
 
 RANKS = (1, 2, 4, 8, 16)
@@ -90,6 +91,7 @@ def choose(
     x: Float[Tensor, "rows n"],
     shift: Float[Tensor, "rows n"],
     group: Int[Tensor, " rows"],
+    continuation: Int[Tensor, " rows"] | None = None,
     *,
     ranks: Sequence[int] = RANKS,
     ridges: Sequence[float] = RIDGES,
@@ -102,26 +104,21 @@ def choose(
         x: states in the undesired context.
         shift: where the same tokens are in the desired one, minus `x`.
         group: which pair each row is of; a pair is left out as a whole.
+        continuation: what each row goes on with; what is left out has no continuation in common
+            with the rest, where there are as many as folds.
         ranks: to choose from.
         ridges: to choose from.
         folds: parts that are left out in turn.
         seed: of the parts.
 
     Raises:
-        InputError: fewer pairs than folds.
+        InputError: fewer pairs than folds, or pairs that cannot be left out without all others.
     """
-    pairs = torch.tensor(sorted(set(group.tolist())))
-    if len(pairs) < folds:
-        raise InputError(f"{len(pairs)} pairs cannot be left out in {folds} parts: give more.")
-    order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(seed))
-    part = torch.empty(len(pairs), dtype=torch.long)
-    part[order] = torch.arange(len(pairs)) % folds
-    fold = part[torch.searchsorted(pairs, group)]
+    labels = [group] if continuation is None else [group, continuation]
     left = torch.zeros(len(ranks), len(ridges), dtype=torch.float64)
     by_mean = total = 0.0
-    for index in range(folds):
-        test = fold == index
-        dual = _Dual.of(x[~test].double(), shift[~test].double())
+    for train, test in parts(labels, folds, seed=seed):
+        dual = _Dual.of(x[train].double(), shift[train].double())
         centred, wanted = x[test].double() - dual.mean, shift[test].double()
         rest = wanted - dual.mean_shift
         by_mean += float(rest.square().sum())

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steersman.control import Law, Reference, Units
+from steersman.control import DisturbanceObserver, Law, Readout, Reference, Units
 from steersman.errors import InputError, ShapeError
 
 Tokens = Literal["last", "all", "matching"]
@@ -25,15 +25,19 @@ class Channel:
         law: what to do; `u_t = law(x_t)`.
         reference: where its observations should be.
         units: natural units of the law's observations.
-        watch: directions at each block whose projections the trace shows, `(blocks, n, features)`.
-        scale: natural units of these projections, for the trace.
+        watch: directions whose projections the trace shows, of each block's input and perhaps one
+            more of the last block's output, `(blocks or blocks + 1, n, features)`.
+        scale: natural units of the projections at the blocks' inputs, for the trace.
         tokens: "last" steers the prompt's last token and every generated one, "all" every token,
             "matching" those whose id is one of `matching`.
         rows: which prompts of the batch it steers; None is all of them.
         tracks: whether the reference is one of the watched features, as it is not for a plan.
         matching: token ids, in any order.
         at_prompt: makes law and units anew for the prompts of every batch; None keeps them.
+        at_token: makes them anew for every token that is generated; None keeps them.
         names: what the watched features are called.
+        final: the features after the last block, where anything is to be known of them.
+        observer: corrects the reference from one token to the next by what was missed.
 
     Raises:
         InputError: unknown `tokens`, nothing to match, or `rows` that name a prompt twice.
@@ -43,14 +47,17 @@ class Channel:
     law: Law[Any]
     reference: Reference
     units: Units
-    watch: Float[Tensor, "blocks n features"]
+    watch: Float[Tensor, "watched n features"]
     scale: Units
     tokens: Tokens = "all"
     rows: tuple[int, ...] | None = None
     tracks: bool = True
     matching: tuple[int, ...] = ()
     at_prompt: AtPrompt | None = None
+    at_token: AtPrompt | None = None
     names: tuple[str, ...] = ("feature",)
+    final: Readout | None = None
+    observer: DisturbanceObserver | None = None
 
     def __post_init__(self) -> None:
         """Check the parts against each other."""
@@ -60,9 +67,14 @@ class Channel:
             raise InputError("tokens='matching' goes with the token ids to match, and only then.")
         if self.rows is not None and len(set(self.rows)) != len(self.rows):
             raise InputError(f"rows {self.rows} name a prompt twice.")
-        expected = (self.law.blocks, self.law.n, len(self.names))
-        if tuple(self.watch.shape) != expected:
-            raise ShapeError(f"watch has shape {tuple(self.watch.shape)}; expected {expected}.")
+        if self.final is None and (self.observer is not None or self.reference.needs_start):
+            raise InputError("what is corrected or held is read after the last block: give final.")
+        blocks, n, features = self.law.blocks, self.law.n, len(self.names)
+        if tuple(self.watch.shape) not in {(blocks, n, features), (blocks + 1, n, features)}:
+            raise ShapeError(
+                f"watch has shape {tuple(self.watch.shape)}; expected ({blocks}, {n}, {features}), "
+                f"or {blocks + 1} of them with one for the last block's output."
+            )
 
     def to(self, device: torch.device) -> "Channel":
         """The same channel on another device."""
@@ -73,4 +85,5 @@ class Channel:
             units=self.units.to(device),
             watch=self.watch.to(device),
             scale=self.scale.to(device),
+            final=None if self.final is None else self.final.to(device),
         )

@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from steersman.engines.channel import Channel
+from steersman.engines.channel import AtPrompt, Channel
 from steersman.engines.trace import Recorder
 from steersman.engines.window import Sequences, Window, matching
 from steersman.errors import InputError
@@ -59,8 +60,12 @@ class Lane:
         # A target for each prompt becomes one for each token: copies of the prompt, then tokens.
         self.reference = channel.reference.repeated(copies * window.length, window.valid.device)
         self.tokens_each = window.length
+        self.copies = copies
+        self.start: Tensor | None = None
+        self.reached: Tensor | None = None
         self.state = channel.law.init(self.count)
         self.observed: dict[int, Tensor] = {}
+        self.nominal: dict[int, Tensor] = {}
         self._known: tuple[Channel, tuple[Tensor, ...]] | None = None
 
     def tokens(self, window: Window, skip: int) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -73,6 +78,55 @@ class Lane:
     def remember(self, channel: Channel, block: int, x: Tensor) -> None:
         """Keep what the law observes of the nominal state."""
         self.observed[block] = channel.law.observe(self._states(x), block)
+
+    def begin(self, channel: Channel, y: Tensor) -> None:
+        """Take note of where the nominal run ended."""
+        if channel.final is not None:
+            self.start = channel.final(self._states(y))
+            self.reference = self.reference.started(self.start)
+
+    def end(self, channel: Channel, y: Tensor) -> None:
+        """Take note of where the steered run ended."""
+        if channel.observer is not None and channel.final is not None:
+            self.reached = channel.final(self._states(y))
+
+    def corrected(self, by: Float[Tensor, "rows tokens features"]) -> None:
+        """Move the target of every token."""
+        mine = by if self.rows is None else by[self.rows]
+        self.reference = self.reference.moved(mine.flatten(0, 1))
+
+    def next_correction(
+        self, channel: Channel, last: Float[Tensor, "rows features"]
+    ) -> Float[Tensor, "rows features"]:
+        """Each row's correction for the token behind this pass, from what its last token missed.
+
+        Args:
+            channel: the steering.
+            last: the correction that the last token had.
+        """
+        if channel.observer is None or self.reached is None:
+            return last
+        places = slice(self.tokens_each - 1, None, self.tokens_each)
+        asked = channel.reference.repeated(self.copies, self.reached.device)
+        start = None if self.start is None else self.start[places]
+        missed = asked.missed(self.reached[places], start).to(last)
+        mine = last if self.rows is None else last[self.rows]
+        found = channel.observer.step(mine, missed, self.open[:, -1])
+        return found if self.rows is None else last.index_copy(0, self.rows, found)
+
+    def show_nominal(self, channel: Channel, state: int, x: Tensor) -> None:
+        """Keep the watched features of a nominal state, for the trace."""
+        if state < len(channel.watch):
+            V = channel.watch[state].to(x.device)
+            shown = self._states(x).to(V.dtype) @ V
+            self.nominal[state] = shown.view(*self.open.shape, V.shape[1])
+
+    def show_final(self, channel: Channel, y: Tensor, recorder: Recorder, skip: int) -> None:
+        """Record the last block's output, with everything added to it, where it is watched."""
+        state = channel.law.blocks
+        if state < len(channel.watch):
+            mine = self._states(y).view(*self.open.shape, y.shape[-1])
+            recorder.block(state, mine, None, None, skip, self.nominal.get(state))
 
     def steer(
         self,
@@ -95,7 +149,8 @@ class Lane:
             wanted = (
                 reference.view(*self.open.shape, reference.shape[1]) if channel.tracks else None
             )
-            recorder.block(block, states.view(*self.open.shape, x.shape[-1]), wanted, u, skip)
+            mine = states.view(*self.open.shape, x.shape[-1])
+            recorder.block(block, mine, wanted, u, skip, self.nominal.get(block))
         if u is None or not channel.law.is_active(block):
             return y
         if self.rows is None:
@@ -128,9 +183,50 @@ def made_for(channel: Channel, window: Window, prompts: int | None, owner: objec
             "model with input_ids and without an earlier cache, or attach with relinearize='fit'"
         )
     rows = _rows(channel.rows, _copies(window.batch, prompts), window)
-    chosen = range(window.batch) if rows is None else rows.tolist()
-    ids = tuple(window.ids[row][window.valid[row]] for row in chosen)
-    law, units = channel.at_prompt(ids, owner)
+    return _made(channel, channel.at_prompt, window.ids, window.valid, rows, owner)
+
+
+def remade_for(
+    channel: Channel,
+    window: Window,
+    known: Int[Tensor, "rows columns 2"] | None,
+    prompts: int | None,
+    owner: object,
+) -> Channel:
+    """The channel with its law for the token that is about to pass, where it is made for each.
+
+    Args:
+        channel: the steering.
+        window: the token, one a row, behind a cache.
+        known: ids of the whole sequence so far, this token's included, and which are real.
+        prompts: how many prompts a batch holds, where that is known.
+        owner: who holds hooks on the model meanwhile.
+
+    Raises:
+        InputError: more than one token passes, or there is no cache: then tokens that had laws of
+            their own would be run again.
+    """
+    if channel.at_token is None:
+        return channel
+    if known is None or not window.cached or window.length != 1:
+        raise InputError(
+            "a law that is made for each token needs one token at a time behind a cache: generate "
+            "with use_cache=True from input_ids, or attach with relinearize='prompt'"
+        )
+    rows = _rows(channel.rows, _copies(window.batch, prompts), window)
+    return _made(channel, channel.at_token, known[..., 0], known[..., 1].bool(), rows, owner)
+
+
+def _made(
+    channel: Channel,
+    make: AtPrompt,
+    ids: Int[Tensor, "rows columns"],
+    valid: Bool[Tensor, "rows columns"],
+    rows: Tensor | None,
+    owner: object,
+) -> Channel:
+    chosen = range(len(ids)) if rows is None else rows.tolist()
+    law, units = make(tuple(ids[row][valid[row]] for row in chosen), owner)
     return replace(channel, law=law, units=units)
 
 

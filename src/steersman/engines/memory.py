@@ -19,6 +19,14 @@ class RowMemory:
         """A new sequence begins."""
         self.kept = None
 
+    def read(self, first: int, count: int) -> Shaped[Tensor, "rows count *entry"] | None:
+        """So many columns from `first` on; those not known yet are as the last known one."""
+        if self.kept is None:
+            return None
+        last = self.kept.shape[1] - 1
+        columns = torch.arange(first, first + count, device=self.kept.device).clamp(max=last)
+        return self.kept[:, columns]
+
     def write(self, first: int, entries: Shaped[Tensor, "rows new *entry"]) -> None:
         """Set the columns from `first` on; those behind are forgotten.
 

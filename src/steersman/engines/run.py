@@ -5,6 +5,7 @@ and returns the block's output with the law's input added; one pair of hooks aro
 forward tells which tokens pass. Everything is gone when the `with` block is left.
 """
 
+from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -13,7 +14,8 @@ import torch
 from torch import nn
 
 from steersman.engines.channel import Channel
-from steersman.engines.lane import Pass, made_for
+from steersman.engines.lane import Pass, made_for, remade_for
+from steersman.engines.memory import RowMemory
 from steersman.engines.mirror import Mirror
 from steersman.engines.nominal import NominalRun
 from steersman.engines.trace import Recorder, Trace
@@ -63,7 +65,11 @@ class Run:
         self._traced = trace
         self._sequences = Sequences(prompt_length)
         self._relative = tuple(i for i, c in enumerate(channels) if c.reference.needs_nominal)
-        self._mirror = Mirror()
+        self._corrections = {i: RowMemory() for i, c in enumerate(channels) if c.observer}
+        self._known = RowMemory()
+        self._anew = any(channel.at_token for channel in channels)
+        remembers = self._anew or bool(self._corrections)
+        self._mirror = Mirror((self._known, *self._corrections.values()) if remembers else ())
         self._nominal = NominalRun(self._model, self._mirror) if self._relative else None
         self._hooks: HookSet | None = None
         self._on: dict[torch.device, tuple[Channel, ...]] = {}
@@ -146,14 +152,21 @@ class Run:
         if self._asleep:
             return
         window = read_window(args, kwargs)
-        if self._sequences.enter(window):
+        begins = self._sequences.enter(window)
+        if begins:
             self._begin(window)
+        if self._anew:
+            self._renew(window, begins)
         skip = min(window.length, max(0, self._sequences.seen - window.first))
         channels = self._channels_on(window.valid.device)
         self._pass = Pass(channels, window, self._sequences, self._prompts, skip)
         if self._traced:
             for lane, recorder in zip(self._pass.lanes, self._recorders[-1], strict=True):
                 recorder.tokens(*lane.tokens(window, skip))
+        for index, memory in self._corrections.items():
+            known = memory.read(window.first, window.length)
+            if known is not None:
+                self._pass.lanes[index].corrected(known)
         if self._nominal is not None:
             self._pass.passive = True
             try:
@@ -164,17 +177,42 @@ class Run:
 
     def _begin(self, window: Window) -> None:
         """A new sequence: laws that are made for each prompt, and a fresh record."""
+        for memory in (self._known, *self._corrections.values()):
+            memory.forget()
         if any(channel.at_prompt for channel in self._channels):
-            self._asleep = True
-            try:
-                self._channels = tuple(
-                    made_for(channel, window, self._prompts, self) for channel in self._channels
-                )
-                self._on.clear()
-            finally:
-                self._asleep = False
+            self._make(lambda channel: made_for(channel, window, self._prompts, self))
         if self._traced:
             self._recorders.append([Recorder(c.watch, c.scale, c.names) for c in self._channels])
+
+    def _renew(self, window: Window, begins: bool) -> None:
+        """Take note of the ids; laws that are made for each token, where one is generated."""
+        if window.ids is not None:
+            entries = torch.stack([window.ids, window.valid.to(window.ids)], dim=-1)
+            self._known.write(window.first, entries)
+        if not begins:
+            known = self._known.kept if window.ids is not None else None
+            self._make(lambda one: remade_for(one, window, known, self._prompts, self))
+
+    def _make(self, made: Callable[[Channel], Channel]) -> None:
+        """Let every channel have another law; the model may run meanwhile, unsteered."""
+        self._asleep = True
+        try:
+            self._channels = tuple(made(channel) for channel in self._channels)
+            self._on.clear()
+        finally:
+            self._asleep = False
+
+    def _learn(self, current: Pass) -> None:
+        """What every row's last token missed, for the token behind it."""
+        window, channels = current.window, self._channels_on(current.window.valid.device)
+        for index, memory in self._corrections.items():
+            channel = channels[index]
+            known = memory.read(window.first, window.length)
+            if known is None:
+                features = len(channel.names)
+                known = channel.watch.new_zeros(window.batch, window.length, features)
+            behind = current.lanes[index].next_correction(channel, known[:, -1])
+            memory.write(window.first, torch.cat([known, behind.unsqueeze(1)], dim=1))
 
     def _after_model(self, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         if self._asleep:
@@ -188,10 +226,19 @@ class Run:
         if self._traced:
             for recorder in self._recorders[-1]:
                 recorder.settle()
+        self._learn(current)
         if self._nominal is not None:
             self._nominal.after(output)
+        self._follow(kwargs, output)
         self._sequences.leave(current.window)
         self._pass = None
+
+    def _follow(self, kwargs: dict[str, Any], output: Any) -> None:
+        """Keep what is remembered in step with the caller's cache; a nominal run has seen to it."""
+        if self._nominal is None and (self._anew or self._corrections):
+            cache = kwargs.get("past_key_values") or getattr(output, "past_key_values", None)
+            if cache is not None and not self._mirror.follows(cache):
+                self._mirror.follow(cache)
 
     def _after_block(
         self, block: int, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
@@ -200,19 +247,33 @@ class Run:
             return None
         current = self._current()
         x = hidden_in(args, kwargs)
-        channels = self._channels_on(x.device)
+        channels, y = self._channels_on(x.device), hidden_out(output)
+        last = block + 1 == len(self._blocks)
         if current.passive:
             for index in self._relative:
-                current.lanes[index].remember(channels[index], block, x)
+                lane, channel = current.lanes[index], channels[index]
+                lane.remember(channel, block, x)
+                if self._traced:
+                    lane.show_nominal(channel, block, x)
+                if last:
+                    lane.begin(channel, y)
+                if last and self._traced:
+                    lane.show_nominal(channel, block + 1, y)
             return None
         current.fired += 1
-        y = hidden_out(output)
         for index, channel in enumerate(channels):
             lane = current.lanes[index]
             recorder = self._recorders[-1][index] if self._traced else None
             if lane.fully is False and recorder is None:
                 continue
             y = lane.steer(channel, block, x, y, recorder, current.skip)
+        if last:
+            for index in self._corrections:
+                current.lanes[index].end(channels[index], y)
+        if last and self._traced:
+            for index, channel in enumerate(channels):
+                recorder = self._recorders[-1][index]
+                current.lanes[index].show_final(channel, y, recorder, current.skip)
         return output if y is hidden_out(output) else with_hidden(output, y)
 
     def _current(self) -> Pass:

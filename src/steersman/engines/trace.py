@@ -35,6 +35,11 @@ class Trace:
         norm: one natural unit of each block, `(blocks,)`.
         origin: the feature at target 0, `(blocks,)`.
         name: what the feature is called.
+        final: the feature after the last block, with everything added to it, `(rows, tokens)`; None
+            where it was not watched.
+        nominal: the feature of the unsteered run of the same tokens at `x_0 .. x_T`, `(rows,
+            states, tokens)`, of which the last row is NaN where `final` is None; None where there
+            was no unsteered run, as for a plan.
     """
 
     feature: Float[Tensor, "rows blocks tokens"]
@@ -45,6 +50,8 @@ class Trace:
     norm: Float[Tensor, " blocks"]
     origin: Float[Tensor, " blocks"]
     name: str = "feature"
+    final: Float[Tensor, "rows tokens"] | None = None
+    nominal: Float[Tensor, "rows states tokens"] | None = None
 
     @property
     def error(self) -> Float[Tensor, "rows blocks tokens"]:
@@ -97,14 +104,16 @@ class _Shown(NamedTuple):
     x: Float[Tensor, "rows new n"]
     setpoint: Float[Tensor, "rows new features"] | None
     u: Float[Tensor, "rows new n"] | None
+    nominal: Float[Tensor, "rows new features"] | None
 
 
 class _Part(NamedTuple):
-    """Some of the blocks of a pass: features `(blocks, rows, new, features)`, and the effort."""
+    """Some states of a pass: features `(states, rows, new, features)`, and efforts; NaN is none."""
 
     feature: Tensor
     setpoint: Tensor
     effort: Tensor
+    nominal: Tensor
 
 
 class _Pass(NamedTuple):
@@ -123,13 +132,14 @@ class Recorder:
     small operations would cost a small model more than the steering itself.
 
     Args:
-        watch: the directions at each block whose projections are shown.
-        scale: natural units of these projections.
+        watch: the directions whose projections are shown, of every block's input and perhaps of the
+            last one's output.
+        scale: natural units of the projections at the inputs.
         names: what the features are called.
     """
 
     def __init__(
-        self, watch: Float[Tensor, "blocks n features"], scale: Units, names: tuple[str, ...]
+        self, watch: Float[Tensor, "watched n features"], scale: Units, names: tuple[str, ...]
     ) -> None:
         """Start empty."""
         self._watch, self._scale, self._names = watch, scale, names
@@ -148,17 +158,19 @@ class Recorder:
         setpoint: Float[Tensor, "rows length features"] | None,
         u: Float[Tensor, "rows length n"] | None,
         skip: int = 0,
+        nominal: Float[Tensor, "rows length features"] | None = None,
     ) -> None:
         """What one block showed for the tokens of a pass.
 
         The input is what the law would add at every token; the gate is applied on reading.
 
         Args:
-            block: which.
+            block: which; one more than the last is what comes out of that.
             x: states at its input.
             setpoint: where the features were wanted; None for a plan, which has no setpoint.
             u: what the law adds; None where it adds nothing to any token.
             skip: columns at the front that an earlier pass has recorded.
+            nominal: the feature of the unsteered run; None where there is none.
         """
         if self._waiting and self._waiting[0].x.device != x.device:
             self.settle()
@@ -166,7 +178,8 @@ class Recorder:
             x = x[:, skip:]
             setpoint = None if setpoint is None else setpoint[:, skip:]
             u = None if u is None else u[:, skip:]
-        self._waiting.append(_Shown(block, x, setpoint, u))
+            nominal = None if nominal is None else nominal[:, skip:]
+        self._waiting.append(_Shown(block, x, setpoint, u, nominal))
         if len(self._waiting) * x.numel() > AT_ONCE:
             self.settle()
 
@@ -180,11 +193,11 @@ class Recorder:
         x = torch.stack([one.x for one in shown])
         v = self._watch[[one.block for one in shown]].to(x.device)
         feature = (x.to(v.dtype).flatten(1, 2) @ v).view(*x.shape[:-1], v.shape[-1])
-        wanted = [one.setpoint for one in shown if one.setpoint is not None]
-        setpoint = torch.stack(wanted) if wanted else torch.full_like(feature, torch.nan)
+        setpoint = _with_gaps([one.setpoint for one in shown], feature)
+        nominal = _with_gaps([one.nominal for one in shown], feature)
         inputs = [x.new_zeros(1).expand_as(one.x) if one.u is None else one.u for one in shown]
         effort = torch.linalg.vector_norm(torch.stack(inputs), dim=-1)
-        self._passes[-1].parts.append(_Part(feature, setpoint, effort))
+        self._passes[-1].parts.append(_Part(feature, setpoint, effort, nominal))
 
     def traces(self) -> tuple[Trace, ...]:
         """The record so far, a feature each; a pass that did not reach the last block is left out.
@@ -192,40 +205,54 @@ class Recorder:
         Raises:
             InputError: nothing has run yet.
         """
-        blocks = len(self._watch)
-        whole = [one for one in self._passes if sum(map(_blocks, one.parts)) == blocks]
+        blocks, watched = len(self._scale.norm), len(self._watch)
+        whole = [one for one in self._passes if sum(map(_states, one.parts)) == watched]
         if not whole:
             raise InputError("nothing was recorded: run the model inside the `with` block first.")
         valid = torch.cat([one.valid for one in whole], dim=1).cpu()
         steered = torch.cat([one.steered for one in whole], dim=1).cpu()
         ids = [one.ids for one in whole if one.ids is not None]
-        features, setpoints, effort = (
+        features, setpoints, effort, nominal = (
             _joined([[part[index] for part in one.parts] for one in whole], valid)
-            for index in range(3)
+            for index in range(4)
         )
+        gaps = (len(valid), blocks + 1 - watched, *features.shape[2:])
+        nominal = torch.cat([nominal, nominal.new_full(gaps, torch.nan)], dim=1)
         norm, origin = (t.cpu().view(blocks, -1) for t in (self._scale.norm, self._scale.origin))
         return tuple(
             Trace(
-                feature=features[..., index],
-                setpoint=setpoints[..., index],
-                effort=effort.where(steered[:, None] | ~valid[:, None], 0.0),
+                feature=features[:, :blocks, :, index],
+                setpoint=setpoints[:, :blocks, :, index],
+                effort=effort[:, :blocks].where(steered[:, None] | ~valid[:, None], 0.0),
                 steered=steered,
                 ids=torch.cat(ids, dim=1).cpu() if len(ids) == len(whole) else None,
                 norm=norm[:, index],
                 origin=origin[:, index],
                 name=name,
+                final=features[:, blocks, :, index] if watched > blocks else None,
+                nominal=None if nominal.isnan().all() else nominal[..., index],
             )
             for index, name in enumerate(self._names)
         )
 
 
-def _blocks(part: _Part) -> int:
+def _states(part: _Part) -> int:
     return len(part.feature)
+
+
+def _with_gaps(
+    values: list[Tensor | None], like: Float[Tensor, "states rows new features"]
+) -> Tensor:
+    """The values of every state, NaN where there are none."""
+    if all(one is None for one in values):
+        return like.new_full((1, 1, 1, 1), torch.nan).expand_as(like)
+    unknown = like.new_full(like.shape[1:], torch.nan)
+    return torch.stack([unknown if one is None else one for one in values])
 
 
 def _joined(
     passes: list[list[Tensor]], valid: Tensor
-) -> Float[Tensor, "rows blocks tokens *features"]:
+) -> Float[Tensor, "rows states tokens *features"]:
     """The parts of every pass, block after block, and the passes, token after token."""
     whole = [torch.cat([part.float().cpu() for part in parts]) for parts in passes]
     joined = torch.cat(whole, dim=2).transpose(0, 1)

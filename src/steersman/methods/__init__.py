@@ -11,6 +11,7 @@ from steersman.methods.base import (
     Method,
     PlantKind,
     ReferenceName,
+    Settled,
 )
 from steersman.methods.counterfactual import Counterfactual
 from steersman.methods.coupling import Coupling, coupling
@@ -49,6 +50,7 @@ __all__ = [
     "PlantKind",
     "ProportionalAddition",
     "ReferenceName",
+    "Settled",
     "coupling",
     "method_named",
 ]

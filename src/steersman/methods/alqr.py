@@ -14,10 +14,11 @@ class ALQR(Method):
     """The paper's method: the gain of a dense LQR, applied to the error of the features.
 
         minimise  sum_t q|e_t|^2 + r|u_t|^2 + qf|e_T|^2   subject to  e_{t+1} = A_t e_t + u_t
-        u_t = K_t V_t (V_t' V_t)^-1 (s_t - V_t' x_t)
+        u_t = K_t C_t (V_t' C_t)^-1 (s_t - V_t' x_t)
 
-    `V_t (V_t' V_t)^-1 (s_t - V_t' x_t)` is the shortest error of the state that shows as the
-    features' errors; of one feature it is the paper's `(s_t - v_t' x_t) v_t`.
+    `C_t (V_t' C_t)^-1 (s_t - V_t' x_t)` is the error of the state along the contrasts that shows as
+    the features' errors. Of one feature that is observed along its contrast it is the paper's
+    `(s_t - v_t' x_t) v_t`.
 
     Every token from the prompt's last one on is steered, which is what the paper's hook at the
     last position of every forward pass amounts to.
@@ -52,7 +53,8 @@ class ALQR(Method):
         for state in range(features.blocks + 1):
             features.require_independent(state)
         V = features.vectors[:-1]
-        law = AffineLaw(V, feature_gains(matrices, least_errors(V), self.q, self.r, self.qf))
+        errors = least_errors(V, features.contrast[:-1])
+        law = AffineLaw(V, feature_gains(matrices, errors, self.q, self.r, self.qf))
         asked = torch.diag_embed(features.norm[:-1])
         answer = reached(matrices, plan(matrices, law, asked), features.vectors[-1])
         shifts = asked @ prefilter(answer, features.norm[-1], features.names)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -20,7 +20,8 @@ from steersman.control import (
     Target,
     Units,
 )
-from steersman.directions import Direction, Features
+from steersman.diagnostics import Diagnostic
+from steersman.directions import Direction, Features, Natural
 from steersman.errors import InputError
 
 ReferenceName = Literal["relative", "absolute"]
@@ -39,7 +40,7 @@ class Controller:
     Args:
         H: what is observed at each block's input, `(blocks, n, k)`.
         G: what is added at its output for each unit of error, `(blocks, n, k)`.
-        plan: the inputs that moving one feature by its whole contrast `|c_t|`, and no other, asks
+        plan: the inputs that moving one feature by its whole unit `v_t'c_t`, and no other, asks
             for on the averaged plant, `(blocks, n, features)`; they reach it at the output of the
             last block.
         shifts: how far one unit of a feature's relative target moves the reference of each observed
@@ -70,12 +71,26 @@ class AlignedStates:
     Args:
         desired: `x_0 .. x_T` of each token behind the desired context, `(tokens, states, n)`.
         undesired: of the same tokens behind the undesired one.
-        group: which pair each token is of, `(tokens,)`.
+        group: which pair each token is of, counted from 0, `(tokens,)`.
+        context: which two contexts each token is behind; None where each pair has its own.
+        continuation: which continuation each token is in; None where they are not told apart.
     """
 
     desired: Float[Tensor, "tokens states n"]
     undesired: Float[Tensor, "tokens states n"]
     group: Int[Tensor, " tokens"]
+    context: Int[Tensor, " tokens"] | None = None
+    continuation: Int[Tensor, " tokens"] | None = None
+
+    def by_pair(self) -> tuple[Float[Tensor, "pairs states n"], Float[Tensor, "pairs states n"]]:
+        """The mean over the tokens of each pair, desired and undesired."""
+        counts = self.group.bincount()
+        desired, undesired = (
+            states.new_zeros(len(counts), *states.shape[1:]).index_add_(0, self.group, states)
+            / counts[:, None, None]
+            for states in (self.desired, self.undesired)
+        )
+        return desired, undesired
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,11 +102,13 @@ class Evidence:
         plant: the identified plant, an `LTVSystem` for methods that need its matrices; None where
             a method needs none.
         aligned: states of aligned pairs; None where a method needs none.
+        natural: how states differ naturally, as the method keeps it; None where it needs nothing.
     """
 
     features: Features
     plant: Plant | None = None
     aligned: AlignedStates | None = None
+    natural: Natural | None = None
 
     @property
     def direction(self) -> Direction:
@@ -136,6 +153,13 @@ class Evidence:
         return self.aligned
 
 
+class Settled(NamedTuple):
+    """A method with its choices made, and what was found out on the way."""
+
+    method: "Method"
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
 class Method(ABC):
     """A named way to a controller; a frozen dataclass whose fields are its hyper-parameters.
 
@@ -160,9 +184,25 @@ class Method(ABC):
             evidence: the directions, and what else the method says that it needs.
         """
 
-    def settled(self, evidence: Evidence) -> "Method":
+    def natural(
+        self,
+        desired: Float[Tensor, "desired states n"],
+        undesired: Float[Tensor, "undesired states n"],
+    ) -> Natural | None:
+        """What the method has to know, and keep, of how the two sides of a feature differ."""
+        return None
+
+    def settled(self, evidence: Evidence) -> Settled:
         """The same method with every choice made that it leaves to the evidence."""
-        return self
+        return Settled(self)
+
+    def columns(self, features: int) -> int:
+        """How many columns its products with the plant have at a time, about.
+
+        Args:
+            features: how many are steered.
+        """
+        return features
 
     def relative(self, strength: Target, controller: Controller) -> tuple[Reference, Units]:
         """Where feedback wants what it observes, relative to what the token shows unsteered."""

@@ -1,9 +1,15 @@
 """Transformers models as plants: their blocks, states, tokens and Jacobians. Knows no control."""
 
 from steersman.plant.architectures import ARCHITECTURES, Layout
-from steersman.plant.average import Averaged, average
+from steersman.plant.average import Averaged, SharedAverage, average
 from steersman.plant.blocks import Blocks, locate, unwrap
-from steersman.plant.capture import TokenStates, capture_batch, capture_states, capture_tokens
+from steersman.plant.capture import (
+    TokenStates,
+    capture_batch,
+    capture_sequence,
+    capture_states,
+    capture_tokens,
+)
 from steersman.plant.chat import Example, Message, Rendered, render
 from steersman.plant.estimate import Estimate, estimate
 from steersman.plant.fingerprint import fingerprint
@@ -32,6 +38,7 @@ from steersman.plant.positions import (
     ResponseTokens,
     positions_named,
 )
+from steersman.plant.processes import Processes, ProcessGroup
 from steersman.plant.tokens import Encoded, Tokens, encode, pad, pad_id, tokenize
 
 __all__ = [
@@ -53,14 +60,18 @@ __all__ = [
     "Linearization",
     "Message",
     "Positions",
+    "ProcessGroup",
+    "Processes",
     "Regex",
     "Rendered",
     "ResponseTokens",
+    "SharedAverage",
     "TokenStates",
     "Tokens",
     "accepts",
     "average",
     "capture_batch",
+    "capture_sequence",
     "capture_states",
     "capture_tokens",
     "describe",

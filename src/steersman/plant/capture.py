@@ -148,6 +148,32 @@ def capture_batch(
     return _forward(model, blocks, encoded, _Pool.mean(encoded, chosen))
 
 
+def capture_sequence(
+    model: nn.Module, input_ids: Int[Tensor, "1 length"], chosen: Sequence[int]
+) -> Float[Tensor, "tokens states n"]:
+    """Read the states of single tokens of one sequence. A steering attached to it is in force.
+
+    Args:
+        model: a transformers model in evaluation mode; only read.
+        input_ids: one sequence without padding.
+        chosen: indices of tokens; at least one.
+
+    Returns:
+        States of shape (tokens, T + 1, n) on the CPU, in float32 (float64 when the model is).
+
+    Raises:
+        InputError: the model is in training mode.
+        NumericalError: a state is not finite; the message names the token and the block.
+        ArchitectureError: the blocks are not found, or one of them did not run.
+    """
+    blocks = locate(model)
+    ids = input_ids.to(input_device(blocks))
+    encoded = Encoded(ids, torch.ones_like(ids))
+    states = _forward(model, blocks, encoded, _Pool.each(encoded, [chosen]))
+    _require_finite(states, list(chosen), "token")
+    return states
+
+
 class _Job:
     """The examples of one capture, tokenised, with what was selected in each."""
 
@@ -247,7 +273,7 @@ def _select(tokens: Sequence[Tokens], rule: Positions) -> list[tuple[int, ...]]:
     return chosen
 
 
-def _require_finite(states: Tensor, examples: Sequence[int]) -> None:
+def _require_finite(states: Tensor, numbers: Sequence[int], what: str = "example") -> None:
     finite = states.isfinite().all(-1)
     if finite.all():
         return
@@ -255,6 +281,6 @@ def _require_finite(states: Tensor, examples: Sequence[int]) -> None:
     last = states.shape[1] - 1
     place = f"the input of block {t}" if t < last else f"the output of block {last - 1}"
     raise NumericalError(
-        f"example {examples[row]}: state {t}, {place}, is not finite: check the weights, or load "
+        f"{what} {numbers[row]}: state {t}, {place}, is not finite: check the weights, or load "
         "the model in bfloat16 or float32 if it is in float16"
     )

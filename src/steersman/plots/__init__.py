@@ -11,13 +11,25 @@ try:
 except ImportError as missing:
     raise MissingExtraError("matplotlib", "plots", "Drawing figures") from missing
 
+from steersman.plots.bounds import authority_figure, bound_figure
+from steersman.plots.calibration import calibration_figure
 from steersman.plots.comparison import before_after_figure, separation_figure, strength_figure
 from steersman.plots.page import THEME, figure_page, figure_svg, write_page
+from steersman.plots.remainders import plants_figure, remainder_figure
+from steersman.plots.spectra import pairs_figure, similarity_figure, spectra_figure
 from steersman.plots.trace import trace_figure
 
 __all__ = [
+    "spectra_figure",
+    "similarity_figure",
+    "remainder_figure",
+    "plants_figure",
+    "pairs_figure",
     "THEME",
+    "authority_figure",
     "before_after_figure",
+    "calibration_figure",
+    "bound_figure",
     "figure_page",
     "figure_svg",
     "separation_figure",

@@ -1,6 +1,7 @@
 """The wind tunnel: a controlled world with exact scores, and a small model that lives in it."""
 
 from steersman.windtunnel.behaviours import Behaviour, Item, behaviour, names
+from steersman.windtunnel.domains import domains
 from steersman.windtunnel.embedded import load
 from steersman.windtunnel.experiment import (
     UNSTEERED,
@@ -23,6 +24,7 @@ __all__ = [
     "Score",
     "behaviour",
     "compare",
+    "domains",
     "fit_behaviour",
     "generate",
     "load",

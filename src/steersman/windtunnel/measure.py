@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from steersman.sampling import sample, verdicts
 from steersman.windtunnel.behaviours import Behaviour, knowledge_items
-from steersman.windtunnel.sampling import sample, verdicts
 from steersman.windtunnel.scores import Score, grammaticality, mean_score
 
 

@@ -1,0 +1,175 @@
+"""`steersman calibrate`: how strong a steering may be."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from steersman.cli.console import note, out, require_free_file, write_whole
+from steersman.cli.options import (
+    BatchSize,
+    Chat,
+    DeviceMap,
+    Dtype,
+    ExecutionOption,
+    Model,
+    NewTokens,
+    Quiet,
+    ReferenceOption,
+    RelinearizeOption,
+    TokensOption,
+)
+from steersman.errors import InputError
+
+if TYPE_CHECKING:
+    from steersman.calibration import Budget, Calibration
+
+_KEY = "steersman_calibration"
+_ROUNDING = 1e-8
+
+SavedSteering = Annotated[
+    str,
+    typer.Argument(
+        metavar="STEERING",
+        help="A folder saved by fit, or owner/name on the hub.",
+        show_default=False,
+    ),
+]
+Prompts = Annotated[
+    str,
+    typer.Option(
+        "--prompts",
+        "-p",
+        metavar="FILE",
+        help="Prompts that the fit has not seen: a txt, csv, json, jsonl or parquet file, or "
+        "[bold]windtunnel:toxicity[/bold] and other behaviours of the wind tunnel.",
+    ),
+]
+Divergence = Annotated[
+    float | None,
+    typer.Option(
+        "--kl", help="Largest KL from the unsteered model, nats per token.", show_default=False
+    ),
+]
+Ratio = Annotated[
+    float | None,
+    typer.Option(
+        "--perplexity",
+        help="Largest perplexity under the unsteered model, relative to unsteered text; above 1.",
+        show_default=False,
+    ),
+]
+Push = Annotated[
+    float | None,
+    typer.Option(
+        "--effort",
+        help="Largest length of what is added, relative to the state it is added to.",
+        show_default=False,
+    ),
+]
+Maximum = Annotated[
+    float, typer.Option(help="Largest strength to try; below zero searches downwards.")
+]
+Tolerance = Annotated[float, typer.Option(help="How exactly, as a share of the strength.")]
+Evaluations = Annotated[int, typer.Option(help="How many strengths are tried at most.")]
+Count = Annotated[int, typer.Option(min=1, help="Prompts drawn from the wind tunnel.")]
+SamplingSeed = Annotated[int, typer.Option(help="Of the sampling.")]
+JsonFile = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Write it all here, too.", show_default=False),
+]
+
+
+def calibrate(
+    model: Model,
+    steering: SavedSteering,
+    prompts: Prompts,
+    kl: Divergence = None,
+    perplexity: Ratio = None,
+    effort: Push = None,
+    maximum: Maximum = 8.0,
+    tolerance: Tolerance = 0.02,
+    evaluations: Evaluations = 16,
+    tokens: TokensOption = None,
+    reference: ReferenceOption = None,
+    execution: ExecutionOption = None,
+    relinearize: RelinearizeOption = "fit",
+    max_new_tokens: NewTokens = 40,
+    seed: SamplingSeed = 0,
+    batch_size: BatchSize = 16,
+    chat: Chat = False,
+    count: Count = 64,
+    dtype: Dtype = "auto",
+    device_map: DeviceMap = None,
+    quiet: Quiet = False,
+    file: JsonFile = None,
+) -> None:
+    """Find the largest strength whose side effects stay within a budget.
+
+    Exits with 1 where no strength does.
+    """
+    from steersman import calibration
+    from steersman.cli.models import open_model, open_prompts
+    from steersman.steering import Steering
+
+    budget = _budget(kl, perplexity, effort)
+    if file is not None:
+        require_free_file(file, _KEY)
+    examples = open_prompts(prompts, count=count, seed=seed, chat=chat)
+    note(f"{len(examples)} prompts")
+    loaded_steering = Steering.from_pretrained(steering)
+    loaded, tokenizer = open_model(model, dtype, device_map)
+    found = calibration.calibrate(
+        loaded_steering,
+        loaded,
+        tokenizer,
+        examples,
+        budget=budget,
+        maximum=maximum,
+        tolerance=tolerance,
+        evaluations=evaluations,
+        new_tokens=max_new_tokens,
+        seed=seed,
+        batch_size=batch_size,
+        tokens=tokens,
+        reference=reference,
+        execution=execution,
+        relinearize=relinearize,
+        progress=not quiet,
+    )
+    out.print(_curve(found))
+    out.print(Text(str(found)), soft_wrap=True)
+    if file is not None:
+        write_whole(json.dumps({_KEY: found.to_json()}, indent=1) + "\n", file)
+        out.print(Text(f"written to {file}"))
+    if not found.met:
+        raise typer.Exit(1)
+
+
+def _budget(kl: float | None, perplexity: float | None, effort: float | None) -> "Budget":
+    from steersman.calibration import KL, Effort, Perplexity
+
+    asked: dict[Callable[[float], Budget], float | None]
+    asked = {KL: kl, Perplexity: perplexity, Effort: effort}
+    given = [kind(limit) for kind, limit in asked.items() if limit is not None]
+    if len(given) != 1:
+        raise InputError("give one budget: --kl, --perplexity or --effort.")
+    return given[0]
+
+
+def _curve(found: "Calibration") -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("strength", justify="right")
+    table.add_column(found.aim.name, justify="right")
+    table.add_column("standard error", justify="right")
+    table.add_column("")
+    for point in found.curve:
+        here = "<-" if point.strength == found.strength else ""
+        value, se = (0.0 if abs(v) < _ROUNDING else v for v in (point.value, point.se))
+        table.add_row(f"{point.strength:.4g}", f"{value:.4g}", f"{se:.2g}", Text(here, "bold"))
+    return table

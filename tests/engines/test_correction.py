@@ -1,0 +1,126 @@
+"""Tracking from token to token: what one token missed is asked of the next, row by row."""
+
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import steersman as sm
+from steersman.errors import InputError
+from steersman.plant import HookSet, hidden_out, locate
+from steersman.windtunnel import behaviour, fit_behaviour, load
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+NEW = 12
+ASKED = {"execution": "feedback", "tokens": "last", "trace": False}
+
+
+@pytest.fixture(scope="module")
+def steering() -> sm.Steering:
+    return fit_behaviour(*load(), behaviour("truthfulness"), pairs=60)
+
+
+@pytest.fixture(scope="module")
+def prompts() -> list[str]:
+    return [str(one) for one in behaviour("truthfulness").pairs(3, 6).undesired]
+
+
+def written(run: Any, prompts: list[str], **settings: Any) -> Tensor:
+    model, tokenizer = load()
+    given = tokenizer(prompts, return_tensors="pt", padding=True)
+    with run:
+        made = model.generate(
+            input_ids=given.input_ids,
+            attention_mask=given.attention_mask,
+            min_new_tokens=NEW,
+            max_new_tokens=NEW,
+            do_sample=False,
+            pad_token_id=tokenizer.pad_token_id,
+            **settings,
+        )
+    return made[:, given.input_ids.shape[1] :]
+
+
+def final_states(model: Any, run: Any, ids: Tensor) -> Tensor:
+    """Of the prompt's last token and those behind it, run one by one, with all that was added."""
+    newest: list[Tensor] = []
+    states, cache = [], None
+    with run, HookSet() as hooks, torch.no_grad():
+        hooks.after(
+            locate(model).modules[-1], lambda args, kwargs, out: newest.append(hidden_out(out))
+        )
+        for piece in (ids[:, :-NEW], *ids[:, -NEW:].split(1, dim=1)):
+            out = model(input_ids=piece, past_key_values=cache, use_cache=True)
+            cache = out.past_key_values
+            states.append(newest[-1][:, -1])
+    return torch.stack(states, dim=1)
+
+
+def misses(steering: sm.Steering, prompt: str, correction: float) -> Tensor:
+    """Of one prompt and fixed tokens behind it, in natural units."""
+    model, tokenizer = load()
+    ids = tokenizer([prompt + " the sea is blue and the sky is not . the end"], return_tensors="pt")
+    d = steering.direction
+    attached = steering.attach(model, 1.0, correction=correction, **ASKED)
+    steered = final_states(model, attached, ids.input_ids)
+    bare = final_states(model, nullcontext(), ids.input_ids)
+    moved = (steered - bare) @ d.vectors[-1] / d.norm[-1]
+    return 1.0 - moved[0]
+
+
+def test_a_lasting_miss_is_made_up_for(steering: sm.Steering, prompts: list[str]) -> None:
+    without = torch.stack([misses(steering, one, 0.0) for one in prompts])
+    corrected = torch.stack([misses(steering, one, 0.5) for one in prompts])
+    assert torch.equal(without[:, 0], corrected[:, 0])  # the first token knows of no miss
+    assert float(without[:, 4:].mean()) > 0.1
+    assert abs(float(corrected[:, 4:].mean())) < 0.2 * float(without[:, 4:].mean())
+
+
+@pytest.mark.parametrize("correction", [0.25, 1.0])
+def test_a_cache_and_padding_change_nothing(
+    correction: float, steering: sm.Steering, prompts: list[str]
+) -> None:
+    model, _ = load()
+
+    def run(target: Any = 1.5) -> Any:
+        return steering.attach(model, target, correction=correction, **ASKED)
+
+    whole = written(run(), prompts)
+    assert torch.equal(whole, written(run(), prompts, use_cache=False))
+    for row, prompt in zip(whole, prompts, strict=True):
+        assert torch.equal(row[None], written(run(), [prompt]))
+
+
+def test_rows_keep_their_own_corrections(steering: sm.Steering, prompts: list[str]) -> None:
+    model, _ = load()
+    targets = [1.5, -1.0]
+    together = sm.attach(model, [steering, steering], targets, correction=0.5, **ASKED)
+    found = written(together, prompts[:2])
+    for row, prompt, target in zip(found, prompts, targets, strict=False):
+        alone = steering.attach(model, target, correction=0.5, **ASKED)
+        assert torch.equal(row[None], written(alone, [prompt]))
+    some = sm.attach(model, [None, steering], [0.0, -1.0], correction=0.5, **ASKED)
+    assert torch.equal(written(some, prompts[:2])[1], found[1])
+
+
+def test_beams_take_their_corrections_along(steering: sm.Steering, prompts: list[str]) -> None:
+    model, _ = load()
+
+    def run() -> Any:
+        return steering.attach(model, 2.0, correction=0.5, **ASKED)
+
+    cached = written(run(), prompts, num_beams=3)
+    for row, prompt in zip(cached, prompts, strict=True):
+        assert torch.equal(row[None], written(run(), [prompt], num_beams=3))
+
+
+def test_a_plan_and_the_papers_strength_know_no_correction(steering: sm.Steering) -> None:
+    model, _ = load()
+    with pytest.raises(InputError, match="a plan does not measure"):
+        steering.attach(model, 1.0, correction=0.5)
+    with pytest.raises(InputError, match="lambda_ does not say"):
+        steering.attach(model, lambda_=1.0, correction=0.5)
+    with pytest.raises(InputError, match="above 0 and below 2"):
+        steering.attach(model, 1.0, execution="feedback", correction=3.0)

@@ -18,9 +18,9 @@ from tracking import Subject, observed
 
 import steersman as sm
 from steersman.methods import METHODS, Method
+from steersman.sampling import sample, verdicts
 from steersman.steering import Steering
 from steersman.windtunnel import behaviour, load
-from steersman.windtunnel.sampling import sample, verdicts
 from steersman.windtunnel.scores import grammaticality, mean_score, shows_topic
 
 PLANT_PROMPTS = 32

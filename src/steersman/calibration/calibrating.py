@@ -66,7 +66,7 @@ def calibrate(
         tokenizer: its tokenizer.
         prompts: texts or conversations to go on from, for validation alone: not the examples that
             the steering was fitted on, at which it does better than elsewhere.
-        budget: a side effect that can be afforded: `KL(0.05)`, `Perplexity(1.1)`, `Effort(0.02)`.
+        budget: a side effect that can be afforded: `KL(0.05)`, `Perplexity(1.1)`, `Effort(0.1)`.
         target: a score to be reached, in its place: `Score(judge, 0.8)`.
         along: of a steering with several features, the target of each by its name at strength 1;
             every strength scales it. None for one feature.

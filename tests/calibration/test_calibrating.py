@@ -279,6 +279,27 @@ def test_it_comes_out_the_same_again_and_otherwise_with_another_seed(calibrate: 
     assert first.curve != other.curve
 
 
+def test_several_features_are_calibrated_along_a_ray(
+    calibrate: Calibrate, model: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerFast
+) -> None:
+    pairs = {
+        "mood": sm.ContrastivePairs(["the cat is happy"], ["the cat is sad"]),
+        "size": sm.ContrastivePairs(["the cat is big"], ["the cat is small"]),
+    }
+    both = sm.fit(model, tiny_tokenizer, pairs, method="a-lqr", progress=False)
+    ray = {"mood": 1.0, "size": -0.5}
+    found = calibrate(budget=sm.Effort(0.1), which=both, along=ray)
+    assert found.met and found.strength > 0
+    assert found.target == {"mood": found.strength, "size": -0.5 * found.strength}
+    assert found.to_json()["along"] == ray
+    twice = calibrate(
+        budget=sm.Effort(0.1), which=both, along={"mood": 2.0, "size": -1.0}, maximum=4.0
+    )
+    assert twice.target == found.target
+    with pytest.raises(InputError, match="2 features"):
+        calibrate(budget=sm.Effort(0.1), which=both)
+
+
 class Longest(Budget):
     """A budget of somebody's own: the mean number of words."""
 
@@ -332,6 +353,7 @@ def test_a_result_is_drawn_and_written_down(calibrate: Calibrate) -> None:
         ("batch_size 0", {"batch_size": 0}),
         ("limit is 4", {"new_tokens": 60}),
         ("execution is 'slow'", {"execution": "slow"}),
+        ("correction", {"correction": 5.0}),
     ],
 )
 @pytest.mark.usefixtures("unchecked")

@@ -1,5 +1,6 @@
 """What a calibration found: the strength, what it is worth, and every strength that was tried."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -26,9 +27,16 @@ class Point:
     se: float
 
 
+def scaled(strength: float, along: Mapping[str, float] | None) -> float | dict[str, float]:
+    """The target at a strength: of the only feature, or of each by its name."""
+    if along is None:
+        return strength
+    return {name: strength * share for name, share in along.items()}
+
+
 @dataclass(frozen=True)
 class Calibration:
-    """A strength for `attach(model, target=strength)`, and what it was chosen by.
+    """A strength, what it was chosen by, and the target for `attach(model, target)`.
 
     Every point is measured on the same prompts with the same random numbers, and so is the value:
     what just keeps a budget or reaches a score here may just not do so on other prompts, by about
@@ -36,6 +44,7 @@ class Calibration:
 
     Args:
         aim: what was asked for.
+        along: the target of each feature at strength 1; None for one feature.
         met: whether the value at `strength` is what was asked for.
         strength: the strength; where the aim is not met, the best that was found.
         interval: strengths that it cannot be told apart from, by one standard error of the value
@@ -53,6 +62,7 @@ class Calibration:
     """
 
     aim: Aim
+    along: Mapping[str, float] | None
     met: bool
     strength: float
     interval: tuple[float, float] | None
@@ -66,6 +76,11 @@ class Calibration:
     prompts: int
     new_tokens: int
     seed: int
+
+    @property
+    def target(self) -> float | dict[str, float]:
+        """What to attach with: the strength, or the target of each feature by its name."""
+        return scaled(self.strength, self.along)
 
     def __str__(self) -> str:
         """A few lines for a person."""
@@ -103,6 +118,7 @@ class Calibration:
     def to_json(self) -> dict[str, Any]:
         """Plain data; a number that is not known is None."""
         fields = {name: value for name, value in vars(self).items() if name != "aim"}
+        fields["along"] = None if self.along is None else dict(self.along)
         fields |= {"aim": f"{self.aim.name} {self.aim}", "unit": self.aim.unit}
         fields["curve"] = [asdict(point) for point in self.curve]
         for name in ("divergence", "perplexity", "effort"):

@@ -1,7 +1,7 @@
 """Every strength that was tried: what was written there, and what it is worth."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
@@ -18,16 +18,22 @@ class Trials:
 
     Args:
         aim: what is measured.
+        along: the target of each feature at strength 1; None for one feature.
         writer: what writes; the bare model first.
         bare_at_zero: whether strength 0 is known to leave the model alone.
         show: told in words of every strength.
     """
 
     def __init__(
-        self, aim: Aim, writer: Writer, bare_at_zero: bool, show: Callable[[str], Any]
+        self,
+        aim: Aim,
+        along: Mapping[str, float] | None,
+        writer: Writer,
+        bare_at_zero: bool,
+        show: Callable[[str], Any],
     ) -> None:
         """Let the bare model write."""
-        self._aim, self._writer, self._show = aim, writer, show
+        self._aim, self._along, self._writer, self._show = aim, along, writer, show
         started = time.perf_counter()
         self._plain = writer.write(None)
         self.seconds = time.perf_counter() - started
@@ -75,6 +81,7 @@ class Trials:
         known = crosses and isfinite(found.se)
         return Calibration(
             aim=self._aim,
+            along=self._along,
             met=met,
             strength=strength,
             interval=interval(self._aim, self.curve, found.se) if known else None,

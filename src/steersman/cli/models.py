@@ -1,6 +1,6 @@
 """Models by the names that the command line knows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from steersman import windtunnel
@@ -13,8 +13,6 @@ from steersman.data import (
     load_examples,
     read_prompts,
 )
-from steersman.data.files import read_table
-from steersman.data.records import read_side
 from steersman.errors import InputError, UnknownNameError
 from steersman.loading import AUTO, DTYPES, load
 from steersman.local_linearity import TEXTS
@@ -96,8 +94,5 @@ def open_prompts(name: str, *, count: int, seed: int, chat: bool) -> list[Exampl
     kind, colon, behaviour = name.partition(":")
     if kind == WINDTUNNEL and colon:
         return [item.prompt for item in windtunnel.behaviour(behaviour).items(seed, count)]
-    table = read_table(name)
-    if isinstance(table, Mapping):
-        raise InputError(f"{name} is an object; prompts are a list of texts or conversations.")
-    prompts = read_side(table, None)
+    prompts = [one for domain in read_prompts(name).values() for one in domain]
     return [as_example(one, chat) if isinstance(one, str) else one for one in prompts]

@@ -1,6 +1,7 @@
 """Bounds from calibration prompts: what they hold on other prompts, and what is refused."""
 
 import math
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -133,6 +134,15 @@ def test_the_table_says_what_is_promised(of_toxicity: TrackingBound) -> None:
     assert "probability 0.9 or more over the 24 calibration prompts" in promises[0][1]
     assert "probability 24/25 or more likewise; for certain where" in promises[3][1]
     assert figure_svg(of_toxicity.plot()).startswith("<svg")
+
+
+def test_a_plant_that_is_not_the_models_is_warned_of(tiny: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert float(bounded(tiny).band("conformal").radius[-1]) < 1
+    with pytest.warns(UserWarning, match="the linear plant does not describe this model there"):
+        found = bounded(tiny, plant=LTVSystem(4 * tiny.plant.A))
+    assert float(found.band("conformal").radius[-1]) > 1
 
 
 def test_coverage_on_the_prompts_that_made_it_is_refused(tiny: Any) -> None:

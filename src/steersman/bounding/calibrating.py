@@ -1,5 +1,6 @@
 """From a steering and calibration prompts to a bound."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,7 +55,7 @@ def bound(
         steering: what is to be bounded.
         model: the model it was fitted on; it is not changed.
         tokenizer: its tokenizer.
-        prompts: for calibration; others than the steering was fitted on.
+        prompts: for calibration, drawn at random, others than the steering was fitted on.
         target: strength in natural units, not zero.
         execution: "plan" or "feedback"; None leaves it to the method.
         tokens: which tokens are steered: "last" from the prompt's last one on, or "all".
@@ -69,7 +70,7 @@ def bound(
         progress: say what is going on.
 
     Returns:
-        The bound.
+        The bound. Warns where the prediction is off by more than what is asked.
 
     Raises:
         InputError: too few prompts for the level, or a choice that cannot be.
@@ -101,7 +102,16 @@ def bound(
     parts: list[Ratios] = [one.ratios for one in measured if one.ratios is not None]
     made_from = frozenset(one.ids for one in read)
     calibration = Calibration.of(measured, bounded(parts, safety) if parts else None, made_from)
-    return TrackingBound(reach, calibration, new_tokens, level, safety)
+    made = TrackingBound(reach, calibration, new_tokens, level, safety)
+    radius = float(made.band("conformal").radius[-1])
+    if radius >= abs(target):
+        warnings.warn(
+            f"after the last block the feature is up to {radius:.3g} units from its prediction "
+            f"where {target:g} is asked: the linear plant does not describe this model there. "
+            "Ask for less, let other blocks act, or attach with relinearize='prompt'.",
+            stacklevel=2,
+        )
+    return made
 
 
 def _identified(

@@ -20,7 +20,7 @@ from steersman.control import (
 from steersman.directions import Features
 from steersman.engines import AtPrompt, Channel, Tokens
 from steersman.errors import InputError
-from steersman.methods import ExecutionName, ReferenceName
+from steersman.methods import ExecutionName, Method, ReferenceName
 from steersman.relinearizing import at_prompt
 from steersman.request import RelinearizeName, Request, Rows
 
@@ -76,7 +76,7 @@ def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = No
         at_token=anew if request.relinearize == "token" else None,
         names=features.names,
         final=Readout(features.vectors[-1], features.norm[-1], features.origin[-1]),
-        observer=_observer(request, how),
+        observer=_observer(parts.method, request, how),
     )
 
 
@@ -150,10 +150,15 @@ def _anew(parts: Parts, request: Request, model: nn.Module, how: ExecutionName) 
     return limited
 
 
-def _observer(request: Request, how: ExecutionName) -> DisturbanceObserver | None:
+def _observer(method: Method, request: Request, how: ExecutionName) -> DisturbanceObserver | None:
     """What makes up for the last token's miss, where that was asked for."""
     if request.correction == 0:
         return None
+    if not method.in_units:
+        raise InputError(
+            f"a target of {method.name} is no value of the feature, so what was missed of it is "
+            "not known: leave correction out."
+        )
     if how == "plan" or request.paper:
         raise InputError(
             "a correction is of what was missed, which "

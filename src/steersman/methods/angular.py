@@ -62,6 +62,7 @@ class AngularSteering(Method):
     name: ClassVar[str] = "angular"
     plant: ClassVar[PlantKind] = "none"
     tokens: ClassVar[Literal["last", "all"]] = "all"
+    in_units: ClassVar[bool] = False
     execution: ClassVar[ExecutionName] = "feedback"
 
     plane: Plane = "means"

@@ -219,6 +219,8 @@ class Method(ABC):
     """Whether it learns from states of aligned pairs, beyond the direction."""
     several: ClassVar[bool] = False
     """Whether it steers several features together."""
+    in_units: ClassVar[bool] = True
+    """Whether one unit of target is one natural unit of the feature after the last block."""
     reference: ClassVar[ReferenceName] = "relative"
     execution: ClassVar[ExecutionName] = "plan"
 

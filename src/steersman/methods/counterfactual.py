@@ -45,6 +45,7 @@ class Counterfactual(Method):
     plant: ClassVar[PlantKind] = "none"
     aligned: ClassVar[bool] = True
     tokens: ClassVar[Literal["last", "all"]] = "all"
+    in_units: ClassVar[bool] = False
     execution: ClassVar[ExecutionName] = "feedback"
 
     block: int | None = None

@@ -58,6 +58,7 @@ class Tracking(Method):
     name: ClassVar[str] = "tracking"
     plant: ClassVar[PlantKind] = "matrices"
     tokens: ClassVar[Literal["last", "all"]] = "last"
+    in_units: ClassVar[bool] = False
     execution: ClassVar[ExecutionName] = "feedback"
 
     q: float = 1.0

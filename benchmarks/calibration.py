@@ -36,7 +36,7 @@ def _cells(config: dict[str, Any], one: dict[str, Any], aim: str, seed: int) -> 
     model, tokenizer = load()
     asked = behaviour(one["behaviour"])
     steering = fit_behaviour(model, tokenizer, asked, seed=FIT + seed)
-    items = asked.items(CALIBRATE + seed, config["prompts"])
+    items = asked.items(CALIBRATE + seed, config["prompts"][aim])
 
     def judge(prompts: Sequence[Any], texts: Sequence[str]) -> list[float]:
         both = zip(items, texts, strict=True)
@@ -50,7 +50,7 @@ def _cells(config: dict[str, Any], one: dict[str, Any], aim: str, seed: int) -> 
         budget=sm.KL(config["kl"]) if aim == "kl" else None,
         target=sm.Score(judge, **one["score"]) if aim == "score" else None,
         new_tokens=asked.new_tokens,
-        batch_size=config["prompts"],
+        batch_size=128,
         seed=CALIBRATE + seed,
         progress=False,
     )
@@ -78,6 +78,7 @@ def _checked(
         "asked": str(found.aim),
         "seed": seed,
         "strength": found.strength,
+        "interval": found.interval,
         "calibrated": {"mean": found.value, "se": found.se},
         "check": asdict(check),
         "met": found.met,
@@ -107,7 +108,7 @@ def summary(config: dict[str, Any], cells: Sequence[Cell]) -> list[Cell]:
                 "aim": name[1],
                 "asked": mine[0]["asked"],
                 **{
-                    key: asdict(mean_score([cell[key] for cell in mine]))
+                    key: asdict(mean_score([float(cell[key]) for cell in mine]))
                     for key in ("strength", "score", "divergence", "grammaticality", "evaluations")
                 },
                 "calibrated": asdict(mean_score([cell["calibrated"]["mean"] for cell in mine])),

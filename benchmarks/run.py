@@ -19,6 +19,7 @@ import calibration
 import closed_loop
 import design
 import equal_divergence
+import holding
 import linearisation
 import machine
 import overhead
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
     "closed_loop": closed_loop.parts,
     "design": design.parts,
     "equal_divergence": equal_divergence.parts,
+    "holding": holding.parts,
     "linearisation": linearisation.parts,
     "overhead": overhead.parts,
     "real_models": real_models.parts,
@@ -45,6 +47,7 @@ SUMMARIES: dict[str, Callable[[dict[str, Any], list[Cell]], list[Cell]]] = {
     "design": design.summary,
     "calibration": calibration.summary,
     "equal_divergence": equal_divergence.summary,
+    "holding": holding.summary,
 }
 
 

@@ -43,4 +43,4 @@ wanted = sm.calibrate(
     batch_size=48,
 )
 print(f"\n{wanted}")
-print(f"\nsteering.attach(model, target={wanted.strength:g}) is how to have it")
+print(f"\nsteering.attach(model, target={wanted.target:g}) is how to have it")

@@ -112,3 +112,24 @@ def test_a_random_steering_runs_in_every_way_that_is_timed(benchmark: Any) -> No
     for settings in benchmark("overhead").WAYS.values():
         with steering.attach(model, 0.5, **(settings or {})), torch.no_grad():
             assert model(ids).logits.isfinite().all()
+
+
+def test_what_a_calibration_promised_stands_beside_what_was_found(benchmark: Any) -> None:
+    cells = [
+        {
+            "behaviour": "b",
+            "aim": "kl",
+            "asked": "at most 0.05",
+            "strength": 0.5,
+            "score": 0.9,
+            "divergence": found,
+            "grammaticality": 1.0,
+            "evaluations": 9,
+            "calibrated": {"mean": 0.05, "se": 0.003},
+            "check": {"mean": found, "se": 0.004, "count": 200},
+        }
+        for found in (0.045, 0.055)
+    ]
+    (row,) = benchmark("calibration").summary({}, cells)
+    assert row["check"] == {"mean": pytest.approx(0.05), "se": pytest.approx(0.005), "count": 2}
+    assert row["distance_in_standard_errors"] == pytest.approx([-1.0, 1.0])

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 import steersman as sm
 from steersman.invariants import check_all
+from steersman.plant import average, capture_states
 
 Models = Callable[[str], PreTrainedModel]
 
@@ -23,13 +24,15 @@ def llama(tiny_model: Models) -> PreTrainedModel:
     return copy.deepcopy(tiny_model("llama"))
 
 
-def fitted(model: torch.nn.Module, tokenizer: PreTrainedTokenizerFast) -> sm.Steering:
+def fitted(
+    model: torch.nn.Module, tokenizer: PreTrainedTokenizerFast, method: str = "a-lqr"
+) -> sm.Steering:
     words = [w for w in sorted(tokenizer.get_vocab()) if w.isalpha()]
     pairs = sm.ContrastivePairs(
         desired=[f"{words[i]} {words[i + 1]} {words[0]}" for i in range(2, 8)],
         undesired=[f"{words[-i]} {words[-i - 1]} {words[0]}" for i in range(2, 8)],
     )
-    return sm.fit(model, tokenizer, pairs, progress=False)
+    return sm.fit(model, tokenizer, pairs, method=method, progress=False)
 
 
 def steered_logits(model: torch.nn.Module, steering: sm.Steering) -> torch.Tensor:
@@ -65,17 +68,42 @@ def test_a_quantised_model_is_fitted_and_steered(
     assert all(check.holds for check in check_all(llama, tiny_tokenizer))
 
 
-def test_a_model_partly_on_disk_is_steered_like_one_in_memory(
-    llama: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
-) -> None:
-    plain = fitted(llama, tiny_tokenizer)
-    expected = steered_logits(llama, plain)
+def partly_on_disk(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    """The model with its second block's weights on disk."""
     places = dict.fromkeys(
         ("model.embed_tokens", "model.norm", "model.rotary_emb", "lm_head"), "cpu"
     )
     places |= {f"model.layers.{i}": ("cpu", "disk")[i % 2] for i in range(3)}
-    offloaded = dispatch_model(llama, places, main_device="cpu", offload_dir=str(tmp_path))
+    offloaded = dispatch_model(model, places, main_device="cpu", offload_dir=str(folder))
     assert next(offloaded.model.layers[1].parameters()).device.type == "meta"
-    steering = fitted(offloaded, tiny_tokenizer)
+    return offloaded
+
+
+@pytest.mark.parametrize("method", ["a-lqr", "feature-lqr"])
+def test_a_model_partly_on_disk_is_steered_like_one_in_memory(
+    method: str, llama: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    plain = fitted(llama, tiny_tokenizer, method)
+    expected = steered_logits(llama, plain)
+    offloaded = partly_on_disk(llama, tmp_path)
+    steering = fitted(offloaded, tiny_tokenizer, method)
     assert torch.equal(steering.gains, plain.gains)
     assert torch.equal(steered_logits(offloaded, steering), expected)
+
+
+def test_a_model_partly_on_disk_is_the_same_plant(
+    llama: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    prompts = ["the cat sat on the mat", "the bird"]
+    columns = torch.randn(llama.config.hidden_size, 3, generator=torch.Generator().manual_seed(0))
+
+    def known(model: torch.nn.Module) -> list[torch.Tensor]:
+        plant = average(model, tiny_tokenizer, prompts)
+        products = [f(t, columns) for t in range(plant.blocks) for f in (plant.vjp, plant.jvp)]
+        matrices = sm.identify(model, tiny_tokenizer, prompts, progress=False).A
+        return [matrices, capture_states(model, tiny_tokenizer, prompts), *products]
+
+    in_memory = known(llama)
+    for found, expected in zip(known(partly_on_disk(llama, tmp_path)), in_memory, strict=True):
+        assert torch.equal(found, expected)
+    assert next(llama.model.layers[1].parameters()).device.type == "meta"

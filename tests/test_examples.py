@@ -17,6 +17,8 @@ SHOWN = {
     "save_and_load.py": "the same logits: True",
     "per_row.py": "forest, target 2.0: ",
     "paper_form.py": "relative plan",
+    "several.py": "sea 1.0, music 1.0: ",
+    "many_processes.py": "12 prompts identified by 1 in ",
 }
 """What each one prints when it got to where it wanted."""
 

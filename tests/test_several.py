@@ -111,6 +111,8 @@ WAYS = [
     {"execution": "feedback"},
     {"execution": "plan", "relinearize": "prompt"},
     {"execution": "feedback", "relinearize": "prompt"},
+    {"execution": "feedback", "relinearize": "token"},
+    {"execution": "feedback", "correction": 0.5},
 ]
 
 
@@ -140,8 +142,13 @@ def test_relinearized_it_is_the_joint_design_on_the_prompts_own_plant(
     torch.testing.assert_close(found, logits(model, solved, prompt, target), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("settings", [{"num_beams": 2}, {"num_beams": 2, "use_cache": False}])
-@pytest.mark.parametrize("how", WAYS, ids=str)
+BEAMS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    *((how, {"num_beams": 2}) for how in WAYS),
+    *((how, {"num_beams": 2, "use_cache": False}) for how in WAYS[:4]),
+]
+
+
+@pytest.mark.parametrize(("how", "settings"), BEAMS, ids=str)
 def test_beams_keep_the_targets_of_their_prompt(
     how: dict[str, Any], settings: dict[str, Any], tiny_model: Models, fitted: Fitted
 ) -> None:

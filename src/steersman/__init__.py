@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from steersman.bounding import TrackingBound, authority, bound
     from steersman.calibration import KL, Calibration, Effort, Perplexity, Score, calibrate
     from steersman.control import LTVSystem
-    from steersman.data import ContrastivePairs
+    from steersman.data import AlignedPairs, ContrastivePairs
     from steersman.engines import Run, Trace
     from steersman.fitting import fit, identify
     from steersman.loading import load
@@ -33,11 +33,17 @@ if TYPE_CHECKING:
         SPID,
         ActivationAddition,
         ALQRPlus,
+        AngularSteering,
         Counterfactual,
         FeatureLQR,
+        OpenLoopLQR,
+        PIDSteering,
+        PIDSteeringOnce,
         ProportionalAddition,
+        Tracking,
     )
     from steersman.steering import Steering, attach
+    from steersman.tracking import track
 
 __version__ = "0.1.0"
 
@@ -48,7 +54,9 @@ __all__ = [
     "SPID",
     "ALQRPlus",
     "ActivationAddition",
+    "AlignedPairs",
     "Calibration",
+    "AngularSteering",
     "ContrastivePairs",
     "Counterfactual",
     "Effort",
@@ -56,6 +64,9 @@ __all__ = [
     "LTVSystem",
     "LinearityReport",
     "Perplexity",
+    "OpenLoopLQR",
+    "PIDSteering",
+    "PIDSteeringOnce",
     "ProportionalAddition",
     "Run",
     "Score",
@@ -63,6 +74,7 @@ __all__ = [
     "SteersmanError",
     "Trace",
     "TrackingBound",
+    "Tracking",
     "attach",
     "calibrate",
     "authority",
@@ -71,6 +83,7 @@ __all__ = [
     "identify",
     "linearity",
     "load",
+    "track",
 ]
 
 # torch and transformers take seconds to import, so a name is fetched when it is first asked for.
@@ -78,7 +91,7 @@ _HOMES = {
     "calibration": ("KL", "Calibration", "Effort", "Perplexity", "Score", "calibrate"),
     "bounding": ("TrackingBound", "authority", "bound"),
     "control": ("LTVSystem",),
-    "data": ("ContrastivePairs",),
+    "data": ("AlignedPairs", "ContrastivePairs"),
     "engines": ("Run", "Trace"),
     "fitting": ("fit", "identify"),
     "loading": ("load",),
@@ -89,11 +102,17 @@ _HOMES = {
         "SPID",
         "ALQRPlus",
         "ActivationAddition",
+        "AngularSteering",
         "Counterfactual",
         "FeatureLQR",
+        "OpenLoopLQR",
+        "PIDSteering",
+        "PIDSteeringOnce",
         "ProportionalAddition",
+        "Tracking",
     ),
     "steering": ("Steering", "attach"),
+    "tracking": ("track",),
 }
 _PARTS = (*_HOMES, "directions", "plant", "provenance", "store")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

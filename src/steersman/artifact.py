@@ -4,17 +4,19 @@ Stored are the directions (`contrast`, `vectors` `(blocks + 1, n, features)`; `n
 `separation`, `separation_se` `(blocks + 1, features)`), the controller (`G` `(blocks, n, k)`,
 `plan` `(blocks, n, features)`, `shifts` `(blocks, k, features)`) and, where it is known, the
 coupling (`interaction`, `cosines` `(features, features)`; `effort`, `alone` `(features,)`).
-`H` is stored only where it is neither the directions themselves nor zero.
+`H` is stored only where it is neither the directions themselves nor zero, `natural`
+`(blocks + 1, n, k)` only where the method keeps it.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steersman.directions import Direction, Features
+from steersman.diagnostics import Diagnostic
+from steersman.directions import Direction, Features, Natural
 from steersman.errors import ArtifactError
 from steersman.methods import Controller, Coupling, Method, method_named
 from steersman.provenance import Provenance
@@ -33,6 +35,8 @@ class Parts(NamedTuple):
         method: the method and its hyper-parameters.
         provenance: where all of it comes from.
         coupling: how the features pull on each other; None where that is not known.
+        natural: how states differ naturally, where the method has to know.
+        diagnostics: what the method found out while it was fitted.
     """
 
     features: Features
@@ -40,6 +44,8 @@ class Parts(NamedTuple):
     method: Method
     provenance: Provenance
     coupling: Coupling | None = None
+    natural: Natural | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ def artifact_of(parts: Parts) -> Artifact:
         UnknownNameError: the method is not in `steersman.methods.METHODS`, so that nobody could
             load what it made.
     """
-    features, controller, method, provenance, coupling = parts
+    features, controller, method, provenance, coupling = parts[:5]
     method_named(method.name)
     observes = _observes(features, controller)
     tensors = {
@@ -67,6 +73,7 @@ def artifact_of(parts: Parts) -> Artifact:
         "plan": controller.plan,
         "shifts": controller.shifts,
         **({"H": controller.H} if observes == _STORED else {}),
+        **({} if parts.natural is None else {"natural": parts.natural.factors}),
         **({name: getattr(coupling, name) for name in _COUPLING} if coupling else {}),
     }
     manifest = {
@@ -75,6 +82,7 @@ def artifact_of(parts: Parts) -> Artifact:
         "hyperparameters": dict(vars(method)),
         "observes": observes,
         "provenance": provenance.to_json(),
+        "diagnostics": [asdict(one) for one in parts.diagnostics],
     }
     return Artifact(tensors, manifest, card_of(manifest, tensors))
 
@@ -101,7 +109,17 @@ def parts_of(artifact: Artifact) -> Parts:
         shifts=_tensor(tensors, "shifts", (blocks, G.shape[-1], count)),
     )
     coupling = _coupling(features.names, tensors) if _COUPLING[0] in tensors else None
-    return Parts(features, controller, kind(**settings), provenance, coupling)
+    natural = None
+    if "natural" in tensors:
+        natural = Natural(_tensor(tensors, "natural", (blocks + 1, n, None)))
+    found = _diagnostics(manifest.get("diagnostics", []))
+    return Parts(features, controller, kind(**settings), provenance, coupling, natural, found)
+
+
+def _diagnostics(data: object) -> tuple[Diagnostic, ...]:
+    if not isinstance(data, list):
+        raise ArtifactError("'diagnostics' of steering.json is no list. Save the steering again.")
+    return tuple(Diagnostic(**read_fields(Diagnostic, one, "a diagnostic")) for one in data)
 
 
 def _features(

@@ -9,19 +9,18 @@ from steersman.artifact import Parts
 from steersman.control import (
     Absolute,
     AffineLaw,
+    Capped,
     DisturbanceObserver,
-    Held,
     Law,
     Paper,
     Readout,
     Reference,
-    Relative,
     Units,
 )
 from steersman.directions import Features
 from steersman.engines import AtPrompt, Channel, Tokens
 from steersman.errors import InputError
-from steersman.methods import ExecutionName, ReferenceName
+from steersman.methods import ExecutionName, Method, ReferenceName
 from steersman.relinearizing import at_prompt
 from steersman.request import RelinearizeName, Request, Rows
 
@@ -64,7 +63,7 @@ def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = No
         law = parts.method.law(controller)
         setpoint, units = _measured(targets, request, against, natural, parts)
     return Channel(
-        law=law,
+        law=_limited(law, request.cap),
         reference=setpoint,
         units=units,
         watch=features.vectors,
@@ -77,12 +76,12 @@ def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = No
         at_token=anew if request.relinearize == "token" else None,
         names=features.names,
         final=Readout(features.vectors[-1], features.norm[-1], features.origin[-1]),
-        observer=_observer(request, how),
+        observer=_observer(parts.method, request, how),
     )
 
 
 def units_of(features: Features) -> Units:
-    """Natural units of the features at the input of each block: `|c_t|` and `origin_t`."""
+    """Natural units of the features at the input of each block: `v_t'c_t` and `origin_t`."""
     return Units(features.norm[:-1], features.origin[:-1])
 
 
@@ -106,23 +105,22 @@ def grouped(steerings: Sequence[_One | None]) -> list[tuple[_One, Rows]]:
     return [(one, tuple(i for i, s in enumerate(steerings) if s is one)) for one in unique]
 
 
+def _limited(law: Law[Any], cap: float | None) -> Law[Any]:
+    return law if cap is None else Capped(law, cap)
+
+
 def _measured(
     targets: Tensor, request: Request, against: ReferenceName, natural: Units, parts: Parts
 ) -> tuple[Reference, Units]:
-    """Where feedback wants the features, and in which units."""
+    """Where feedback wants what it observes, and in which units."""
+    method, controller = parts.method, parts.controller
     if request.paper:
         return Paper(targets), natural
-    relative, units = parts.method.relative(targets, parts.controller)
     if against == "relative":
-        return relative, units
-    if request.relinearize == "fit" and parts.controller.observes(parts.features):
-        return Absolute(targets), natural
-    if isinstance(relative, Relative):
-        return Held(targets), units
-    raise InputError(
-        f"{parts.method.name} does not observe the feature itself, so it knows no absolute "
-        "setpoint; use reference='relative'."
-    )
+        return method.relative(targets, controller)
+    if request.relinearize == "fit":
+        return method.absolute(targets, controller, parts.features)
+    return method.held(targets, controller)
 
 
 def _tokens(parts: Parts, request: Request, against: ReferenceName) -> Tokens:
@@ -141,13 +139,26 @@ def _anew(parts: Parts, request: Request, model: nn.Module, how: ExecutionName) 
     """What solves the law again at each prompt, where that was asked for."""
     if request.relinearize not in get_args(RelinearizeName):
         raise InputError(f"relinearize is {request.relinearize!r}; choose fit, prompt or token.")
-    return None if request.relinearize == "fit" else at_prompt(model, parts, how == "plan")
+    if request.relinearize == "fit":
+        return None
+    make = at_prompt(model, parts, how == "plan")
+
+    def limited(prompts: tuple[Tensor, ...], owner: object) -> tuple[Law[Any], Units]:
+        law, units = make(prompts, owner)
+        return _limited(law, request.cap), units
+
+    return limited
 
 
-def _observer(request: Request, how: ExecutionName) -> DisturbanceObserver | None:
+def _observer(method: Method, request: Request, how: ExecutionName) -> DisturbanceObserver | None:
     """What makes up for the last token's miss, where that was asked for."""
     if request.correction == 0:
         return None
+    if not method.in_units:
+        raise InputError(
+            f"a target of {method.name} is no value of the feature, so what was missed of it is "
+            "not known: leave correction out."
+        )
     if how == "plan" or request.paper:
         raise InputError(
             "a correction is of what was missed, which "
@@ -175,4 +186,14 @@ def _choices(parts: Parts, request: Request) -> tuple[ReferenceName, ExecutionNa
         )
     if how == "feedback" and not bool(parts.controller.H.any()):
         raise InputError(f"{method.name} observes nothing; it only runs as a plan.")
+    if how == "plan" and not bool(parts.controller.plan.any()):
+        raise InputError(
+            f"{method.name} has no plan: what it adds depends on the state; use "
+            "execution='feedback'."
+        )
+    if request.paper and not parts.controller.observes(parts.features):
+        raise InputError(
+            f"{method.name} does not observe the feature itself, and lambda_ is a value of that; "
+            "use target=."
+        )
     return against, how

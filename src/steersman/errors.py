@@ -37,6 +37,14 @@ class AttachedError(SteersmanError, RuntimeError):
     """A model that already carries a steering, or a run used outside its `with` block."""
 
 
+class ProcessError(SteersmanError, RuntimeError):
+    """Another process of a shared job that failed, died or fell silent; the message says which."""
+
+
+class LostProcessError(ProcessError):
+    """Another process of a shared job that does not answer: it died, or is busy elsewhere."""
+
+
 class NumericalError(SteersmanError, ArithmeticError):
     """NaN, infinity, or a factorisation that failed, with the place where it appeared."""
 

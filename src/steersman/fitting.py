@@ -10,29 +10,36 @@ from typing import Any
 from torch import nn
 
 from steersman.control import LTVSystem, Plant
-from steersman.data import ContrastivePairs, Example
-from steersman.directions import ALONE, Direction, Features, contrast, listed, worth_steering
+from steersman.data import AlignedPairs, ContrastivePairs, Example
+from steersman.directions import (
+    ALONE,
+    Direction,
+    Features,
+    Natural,
+    Observer,
+    contrast,
+    listed,
+    observer_named,
+    worth_steering,
+)
 from steersman.errors import InputError
 from steersman.methods import METHODS, AlignedStates, Evidence, Method, coupling, method_named
 from steersman.plant import (
     CHUNK,
-    Blocks,
     Positions,
+    Processes,
+    ProcessGroup,
     average,
-    capture_states,
-    capture_tokens,
     estimate,
-    locate,
-    positions_named,
-    tokenize,
-    unwrap,
 )
 from steersman.plant import identify as identify_blocks
-from steersman.provenance import Provenance, tokenizer_hash, vocabulary_size
+from steersman.provenance import Provenance
+from steersman.reading import Examples, Sides, decision_tokens, read_aligned, read_states
+from steersman.rereading import Rereading
 from steersman.steering import Steering
 
 DEFAULT_JACOBIAN_PROMPTS = 32
-MOST_DECISION_TOKENS = 8
+Pairs = ContrastivePairs | AlignedPairs
 
 
 def identify(
@@ -43,32 +50,41 @@ def identify(
     chunk: int = CHUNK,
     checkpoint: str | Path | None = None,
     progress: bool = True,
+    group: ProcessGroup | None = None,
 ) -> LTVSystem:
     """The model's blocks as a linear time-varying plant, averaged over prompts.
 
         A_t = mean over prompts of  d f_t(x_t) / d x_t   at the last token, earlier tokens fixed
+
+    Called in every process of an initialised `torch.distributed` group, as `torchrun` and
+    `accelerate launch` start them, it shares the prompts out and returns the same plant in each.
 
     Args:
         model: the loaded model.
         tokenizer: its tokenizer.
         prompts: texts or chats.
         chunk: cotangents at a time; bounds the memory.
-        checkpoint: where to keep the running mean; an interrupted call given again goes on there.
-        progress: say beforehand how long it will take, and show how far it is.
+        checkpoint: where to keep the running mean; an interrupted call given again goes on there,
+            with any number of processes.
+        progress: say beforehand how long it will take, and show how far it is, in one process.
+        group: the processes that share the prompts; None is the default group, where one is
+            initialised. A process that shall work alone passes a group of itself.
 
     Returns:
         The plant; `plant.A` is `(blocks, n, n)`, float32.
 
     Raises:
         InputError: no prompts, or one longer than the model's context.
-        MismatchError: the checkpoint is of another model or other prompts.
+        MismatchError: the checkpoint is of another model or other prompts, or the processes were
+            not given the same ones.
+        ProcessError: another process failed, died, or was silent for the group's timeout.
         NumericalError: a Jacobian is not finite.
 
     Source:
         A-LQR (arXiv 2604.19018), section 4; the frozen prefix is ours.
     """
-    if progress:
-        cost = estimate(model, tokenizer, prompts, chunk=chunk)
+    if progress and Processes.of(model, group).first:
+        cost = estimate(model, tokenizer, prompts, chunk=chunk, group=group)
         sys.stderr.write(f"identifying the plant: {cost}\n")
     found = identify_blocks(
         model,
@@ -77,6 +93,7 @@ def identify(
         chunk=chunk,
         checkpoint=None if checkpoint is None else Path(checkpoint),
         progress=progress,
+        group=group,
     )
     return LTVSystem(found.A)
 
@@ -84,26 +101,35 @@ def identify(
 def fit(
     model: nn.Module,
     tokenizer: Any,
-    pairs: ContrastivePairs | Mapping[str, ContrastivePairs],
+    pairs: Pairs | Mapping[str, Pairs],
     *,
     method: str | Method = "a-lqr",
+    observer: str | Observer = "mean",
     jacobian_prompts: Sequence[Example] | LTVSystem | None = None,
     q: float | None = None,
     r: float | None = None,
     qf: float | None = None,
-    positions: str | Positions = "last",
+    positions: str | Positions | None = None,
     batch_size: int = 16,
     chunk: int = CHUNK,
     checkpoint: str | Path | None = None,
     progress: bool = True,
+    group: ProcessGroup | None = None,
 ) -> Steering:
-    """Fit a steering from contrastive pairs, of one feature or of several to steer together.
+    """Fit a steering from pairs of examples, of one feature or of several to steer together.
+
+    Called in every process of an initialised `torch.distributed` group, it shares out the prompts
+    that the plant is averaged over. The states are read by every process.
 
     Args:
         model: the loaded model; it is not changed.
         tokenizer: its tokenizer.
-        pairs: examples of what is desired and what is not; of several features by their names.
+        pairs: examples of what is desired and what is not, contrastive or aligned; of several
+            features by their names.
         method: a name from `steersman.methods.METHODS`, or a method with its own settings.
+        observer: along what a feature is observed: "mean", the contrast itself; "whitened", the
+            contrast where states vary little otherwise; "probe", a logistic regression;
+            "whitened:SHRINKAGE" or "probe:RIDGE"; or a rule of your own.
         jacobian_prompts: what the plant is averaged over, or a plant identified before; None takes
             the first desired examples, as many of each feature.
         q: weight of the error at each block input, for the LQR methods; None leaves it to the
@@ -111,11 +137,14 @@ def fit(
         r: weight of the input.
         qf: weight of the error after the last block.
         positions: which tokens the direction is read at: "last", "all", "response",
-            "first-response", "marker:TEXT" or "regex:PATTERN".
+            "first-response", "marker:TEXT" or "regex:PATTERN". None is the last one, or the
+            continuation of aligned pairs.
         batch_size: prompts at a time while states are read.
         chunk: cotangents at a time while the plant is identified.
         checkpoint: where to keep the identification's running mean.
         progress: say what is going on.
+        group: the processes that share the plant's prompts; None is the default group, where one
+            is initialised. A process that shall work alone passes a group of itself.
 
     Returns:
         The steering.
@@ -123,54 +152,83 @@ def fit(
     Raises:
         InputError: pairs that cannot be used, weights that are not above zero, prompts too long,
             several features for a method that steers one, or features that cannot be told apart.
-        UnknownNameError: no such method or position rule.
+        UnknownNameError: no such method, observer or position rule.
+        MismatchError: the processes were not given the same model and prompts.
+        ProcessError: another process failed, died, or was silent for the group's timeout.
         NumericalError: states, Jacobians or gains that are not finite, or demands on the features
             that cannot be met together.
     """
+    progress = progress and Processes.of(model, group).first
     chosen = _method(method, q, r, qf)
+    rule = observer_named(observer) if isinstance(observer, str) else observer
     named = _named(pairs, chosen)
-    rule = positions_named(positions) if isinstance(positions, str) else positions
-    blocks = locate(model)
-    features = Features(
-        {
-            name: read_direction(
-                model, tokenizer, one, positions=rule, batch_size=batch_size, progress=progress
+    examples = {name: Examples.of(one, positions) for name, one in named.items()}
+    aligned: AlignedStates | None = None
+    sides: dict[str, Sides] = {}
+    for name, one in examples.items():
+        if chosen.aligned:  # one feature: what is read token by token serves for its direction too
+            aligned = read_aligned(model, tokenizer, one, batch_size=batch_size, progress=progress)
+            sides[name] = aligned.by_pair()
+        else:
+            sides[name] = read_states(
+                model, tokenizer, one, batch_size=batch_size, progress=progress
             )
-            for name, one in named.items()
-        }
-    )
+    features = Features({name: _direction(found, rule) for name, found in sides.items()})
     features.require_independent(features.blocks)
-    prompts = _plant_prompts(chosen, named, jacobian_prompts)
+    prompts = _plant_prompts(chosen, examples, jacobian_prompts)
     system: Plant | None = jacobian_prompts if isinstance(jacobian_prompts, LTVSystem) else None
     if prompts and chosen.plant == "products":
-        system = average(model, tokenizer, prompts, progress=progress)
+        system = average(model, tokenizer, prompts, progress=progress, group=group)
     elif prompts:
         system = identify(
-            model, tokenizer, prompts, chunk=chunk, checkpoint=checkpoint, progress=progress
+            model,
+            tokenizer,
+            prompts,
+            chunk=chunk,
+            checkpoint=checkpoint,
+            progress=progress,
+            group=group,
         )
-    aligned = None
-    if chosen.aligned:
-        (one,) = named.values()
-        aligned = read_aligned(
-            model, tokenizer, one, positions=rule, batch_size=batch_size, progress=progress
-        )
-    evidence = Evidence(features, system, aligned)
-    settled = chosen.settled(evidence)
+    made = Provenance.of(
+        model,
+        tokenizer,
+        pairs_hash={name: one.fingerprint() for name, one in named.items()},
+        pairs={
+            name: (len(one.pairs.desired), len(one.pairs.undesired))
+            for name, one in examples.items()
+        },
+        positions=", ".join(dict.fromkeys(str(one.positions) for one in examples.values())),
+        observer=str(rule),
+        jacobian_prompts=len(prompts),
+        decision_tokens=_decision_tokens(tokenizer, examples),
+    )
+    read = Rereading(
+        *(model, tokenizer, examples, features, chosen, made),
+        batch_size=batch_size,
+        progress=progress,
+    )
+    natural = [chosen.natural(*found) for found in sides.values()]
+    evidence = Evidence(features, system, aligned, Natural.beside(natural), read)
+    settled, diagnostics = chosen.settled(evidence)
     controller = settled.solve(evidence)
-    made = _provenance(model, tokenizer, blocks, named, rule, len(prompts))
-    return Steering(features, controller, settled, made, coupling(settled, evidence, controller))
+    return Steering(
+        *(features, controller, settled, made, coupling(settled, evidence, controller)),
+        evidence.natural,
+        diagnostics,
+    )
 
 
 def read_direction(
     model: nn.Module,
     tokenizer: Any,
-    pairs: ContrastivePairs,
+    pairs: Pairs,
     *,
-    positions: Positions,
+    positions: str | Positions | None = None,
+    observer: str | Observer = "mean",
     batch_size: int = 16,
     progress: bool = True,
 ) -> Direction:
-    """The mean difference of states of desired and undesired examples, with its separation.
+    """The contrast of desired and undesired examples, the feature that shows it, its separation.
 
     Warns where the direction does not separate the examples well enough to steer by.
 
@@ -178,97 +236,37 @@ def read_direction(
         model: the loaded model.
         tokenizer: its tokenizer.
         pairs: the examples.
-        positions: which tokens are read; several of one example are averaged.
+        positions: which tokens are read, as in `fit`; several of one example are averaged.
+        observer: along what the feature is observed, as in `fit`.
         batch_size: examples at a time.
         progress: show how far it is.
 
     Raises:
-        InputError: an example longer than the context, or identical sides.
+        InputError: an example longer than the context, identical sides, or too few examples for the
+            observer.
+        UnknownNameError: no such observer or position rule.
         NumericalError: states that are not finite.
     """
-    desired, undesired = (
-        capture_states(model, tokenizer, side, positions, batch_size=batch_size, progress=progress)
-        for side in (pairs.desired, pairs.undesired)
-    )
-    direction = contrast(desired, undesired)
+    rule = observer_named(observer) if isinstance(observer, str) else observer
+    examples = Examples.of(pairs, positions)
+    sides = read_states(model, tokenizer, examples, batch_size=batch_size, progress=progress)
+    return _direction(sides, rule)
+
+
+def _direction(sides: Sides, observer: Observer) -> Direction:
+    direction = contrast(*sides, observer=observer)
     for doubt in worth_steering(direction):
-        warnings.warn(doubt, stacklevel=2)
+        warnings.warn(doubt, stacklevel=3)
     return direction
 
 
-def read_aligned(
-    model: nn.Module,
-    tokenizer: Any,
-    pairs: ContrastivePairs,
-    *,
-    positions: Positions,
-    batch_size: int = 16,
-    progress: bool = True,
-) -> AlignedStates:
-    """States of the same tokens behind the two contexts of every pair.
-
-    Args:
-        model: the loaded model.
-        tokenizer: its tokenizer.
-        pairs: each of whose sides end in the same tokens, behind different contexts.
-        positions: which tokens are read.
-        batch_size: examples at a time.
-        progress: show how far it is.
-
-    Raises:
-        InputError: the examples are not paired, or a pair is not read at the same tokens.
-        NumericalError: states that are not finite.
-    """
-    if not pairs.paired:
-        raise InputError("aligned states need pairs: give desired[i] and undesired[i] together.")
-    read = []
-    for side in (pairs.desired, pairs.undesired):
-        tokens = tokenize(tokenizer, side)
-        read.append([tuple(one.ids[place] for place in positions.select(one)) for one in tokens])
-    for index, (first, second) in enumerate(zip(*read, strict=True)):
-        if first != second:
-            raise InputError(
-                f"pair {index} is not aligned: its sides are read at the tokens "
-                f"{tokenizer.decode(first)!r} and {tokenizer.decode(second)!r}. Both have to end "
-                "in the same tokens, behind a desired and an undesired context."
-            )
-    desired, undesired = (
-        capture_tokens(model, tokenizer, side, positions, batch_size=batch_size, progress=progress)
-        for side in (pairs.desired, pairs.undesired)
-    )
-    return AlignedStates(desired.states, undesired.states, desired.example)
-
-
-def decision_tokens(
-    tokenizer: Any, pairs: ContrastivePairs, positions: Positions
-) -> tuple[int, ...]:
-    """The token ids at which the examples are read; empty where there are more than a few.
-
-    Examples that all end at the same kind of token, such as the start of an answer, say where the
-    behaviour is decided; a steering may then act there and leave every other token alone.
-
-    Args:
-        tokenizer: the tokenizer.
-        pairs: the examples.
-        positions: which tokens are read.
-    """
-    found: set[int] = set()
-    for tokens in tokenize(tokenizer, [*pairs.desired, *pairs.undesired]):
-        found |= {int(tokens.ids[place]) for place in positions.select(tokens)}
-        if len(found) > MOST_DECISION_TOKENS:
-            return ()
-    return tuple(sorted(found))
-
-
-def _named(
-    pairs: ContrastivePairs | Mapping[str, ContrastivePairs], method: Method
-) -> Mapping[str, ContrastivePairs]:
+def _named(pairs: Pairs | Mapping[str, Pairs], method: Method) -> Mapping[str, Pairs]:
     """The pairs of each feature by its name.
 
     Raises:
         InputError: no feature, one without a name, or several for a method that steers one.
     """
-    if isinstance(pairs, ContrastivePairs):
+    if isinstance(pairs, ContrastivePairs | AlignedPairs):
         return {ALONE: pairs}
     if not pairs or not all(isinstance(name, str) and name.strip() for name in pairs):
         raise InputError("give pairs of one feature, or of several by their names.")
@@ -283,52 +281,20 @@ def _named(
 
 def _plant_prompts(
     method: Method,
-    named: Mapping[str, ContrastivePairs],
+    examples: Mapping[str, Examples],
     asked: Sequence[Example] | LTVSystem | None,
 ) -> list[Example]:
     """What the plant is to be averaged over; nothing where it is known, or not needed."""
     if isinstance(asked, LTVSystem) or method.plant == "none":
         return []
-    each = max(1, DEFAULT_JACOBIAN_PROMPTS // len(named))
-    return list(asked or [text for pairs in named.values() for text in pairs.desired[:each]])
+    each = max(1, DEFAULT_JACOBIAN_PROMPTS // len(examples))
+    return list(asked or [text for one in examples.values() for text in one.pairs.desired[:each]])
 
 
-def _decision_tokens(
-    tokenizer: Any, named: Mapping[str, ContrastivePairs], rule: Positions
-) -> tuple[int, ...]:
+def _decision_tokens(tokenizer: Any, examples: Mapping[str, Examples]) -> tuple[int, ...]:
     """Those of every feature; empty where one of them is read at too many kinds of token."""
-    found = [decision_tokens(tokenizer, pairs, rule) for pairs in named.values()]
+    found = [decision_tokens(tokenizer, one) for one in examples.values()]
     return tuple(sorted(set().union(*found))) if all(found) else ()
-
-
-def _provenance(
-    model: nn.Module,
-    tokenizer: Any,
-    blocks: Blocks,
-    named: Mapping[str, ContrastivePairs],
-    rule: Positions,
-    jacobian_prompts: int,
-) -> Provenance:
-    config = getattr(unwrap(model), "config", None)
-    return Provenance(
-        model=_shareable_name(str(getattr(config, "_name_or_path", ""))),
-        revision=str(getattr(config, "_commit_hash", None) or ""),
-        model_type=str(getattr(config, "model_type", "")),
-        blocks=len(blocks),
-        n=blocks.n,
-        vocab_size=vocabulary_size(config),
-        tokenizer_hash=tokenizer_hash(tokenizer),
-        pairs_hash={name: pairs.fingerprint() for name, pairs in named.items()},
-        pairs={name: (len(one.desired), len(one.undesired)) for name, one in named.items()},
-        positions=str(rule),
-        jacobian_prompts=jacobian_prompts,
-        decision_tokens=_decision_tokens(tokenizer, named, rule),
-    )
-
-
-def _shareable_name(name_or_path: str) -> str:
-    """A model's name as it may be published: of a local folder, only its own name."""
-    return Path(name_or_path).name if Path(name_or_path).is_dir() else name_or_path
 
 
 def _method(method: str | Method, q: float | None, r: float | None, qf: float | None) -> Method:

@@ -4,12 +4,13 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from steersman.errors import MismatchError
-from steersman.plant import Blocks, unwrap
+from steersman.plant import Blocks, locate, unwrap
 
 INDEX_CONVENTION = "block t is 0-based; state x_t is its input; x_T is the last block's output"
 _LIBRARIES = ("steersman", "torch", "transformers", "safetensors", "numpy")
@@ -30,6 +31,7 @@ class Provenance:
         pairs_hash: SHA-256 of the contrastive pairs of each feature.
         pairs: how many examples of each feature were desired and undesired.
         positions: where the states were read.
+        observer: along what the feature is observed.
         decision_tokens: the token ids at which the states were read, where they are few: the
             tokens at which the examples say that the behaviour is decided.
         jacobian_prompts: over how many prompts the plant was averaged; 0 without a plant.
@@ -49,8 +51,54 @@ class Provenance:
     positions: str
     jacobian_prompts: int
     decision_tokens: tuple[int, ...] = ()
+    observer: str = "mean"
     libraries: dict[str, str] = field(default_factory=lambda: library_versions())
     index_convention: str = INDEX_CONVENTION
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        tokenizer: Any,
+        *,
+        pairs_hash: dict[str, str],
+        pairs: dict[str, tuple[int, int]],
+        positions: str,
+        observer: str,
+        jacobian_prompts: int,
+        decision_tokens: tuple[int, ...],
+    ) -> "Provenance":
+        """The record of a steering that is being made for a model.
+
+        Args:
+            model: the loaded model.
+            tokenizer: its tokenizer.
+            pairs_hash: as the field, and so are the others.
+            pairs: see there.
+            positions: see there.
+            observer: see there.
+            jacobian_prompts: see there.
+            decision_tokens: see there.
+
+        Raises:
+            ArchitectureError: its decoder blocks are not found.
+        """
+        blocks, config = locate(model), getattr(unwrap(model), "config", None)
+        return cls(
+            model=_shareable_name(str(getattr(config, "_name_or_path", ""))),
+            revision=str(getattr(config, "_commit_hash", None) or ""),
+            model_type=str(getattr(config, "model_type", "")),
+            blocks=len(blocks),
+            n=blocks.n,
+            vocab_size=vocabulary_size(config),
+            tokenizer_hash=tokenizer_hash(tokenizer),
+            pairs_hash=pairs_hash,
+            pairs=pairs,
+            positions=positions,
+            observer=observer,
+            jacobian_prompts=jacobian_prompts,
+            decision_tokens=decision_tokens,
+        )
 
     def require_model(self, model: nn.Module, blocks: Blocks) -> None:
         """Refuse a model that this steering was not made for.
@@ -77,6 +125,11 @@ class Provenance:
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         return asdict(self)
+
+
+def _shareable_name(name_or_path: str) -> str:
+    """A model's name as it may be published: of a local folder, only its own name."""
+    return Path(name_or_path).name if Path(name_or_path).is_dir() else name_or_path
 
 
 def library_versions() -> dict[str, str]:

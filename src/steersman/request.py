@@ -28,11 +28,11 @@ class Request:
     """How strongly a steering is to act, against what, how, and where.
 
         s_t = H_t' xbar_t + shifts_t target   relative to what the token shows unsteered
-        s_t = origin_t + target |c_t|         absolute
-        s_t = lambda |c_t|                    as the paper has it, absolute too
+        s_t = origin_t + target v_t'c_t       absolute
+        s_t = lambda v_t'c_t                  as the paper has it, absolute too
 
-    `|c_t|` and `origin_t` are the natural units, `shifts_t` is the controller's; every feature has
-    a target of its own.
+    `v_t'c_t`, which is `|c_t|` along the contrast, and `origin_t` are the natural units, `shifts_t`
+    is the controller's; every feature has a target of its own.
 
     Args:
         amounts: target in natural units, or the paper's lambda where `paper`, of each feature by
@@ -44,6 +44,7 @@ class Request:
         relinearize: at which trajectory the plant is linear: the fit's average, each prompt's, or
             each token's.
         correction: the share of what a token missed that is made up for at the next; 0 is none.
+        cap: the longest input relative to the state, `|u_t| <= cap |x_t|`; None is no cap.
     """
 
     amounts: Mapping[str | None, float | tuple[float, ...]]
@@ -53,6 +54,7 @@ class Request:
     execution: ExecutionName | None = None
     relinearize: RelinearizeName = "fit"
     correction: float = 0.0
+    cap: float | None = None
 
     @classmethod
     def of(
@@ -65,6 +67,7 @@ class Request:
         execution: ExecutionName | None = None,
         relinearize: RelinearizeName = "fit",
         correction: float = 0.0,
+        cap: float | None = None,
     ) -> "Request":
         """A request by either of the two strengths; target 1 by default.
 
@@ -76,6 +79,7 @@ class Request:
             execution: plan or feedback.
             relinearize: at the fit's average, at each prompt or at each token.
             correction: the share of what a token missed that is made up for at the next.
+            cap: the longest input relative to the state.
 
         Raises:
             InputError: both strengths, none in a list or a mapping, one that is not finite, or
@@ -86,7 +90,7 @@ class Request:
         paper = lambda_ is not None
         given = lambda_ if paper else target
         amounts = _amounts(1.0 if given is None else given, "lambda_" if paper else "target")
-        return cls(amounts, paper, tokens, reference, execution, relinearize, correction)
+        return cls(amounts, paper, tokens, reference, execution, relinearize, correction, cap)
 
     @property
     def count(self) -> int:

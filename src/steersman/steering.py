@@ -11,7 +11,8 @@ from steersman import store
 from steersman.artifact import Parts, artifact_of, parts_of
 from steersman.attaching import channel_of, grouped, units_of
 from steersman.control import Units
-from steersman.directions import Direction, Features
+from steersman.diagnostics import Diagnostic
+from steersman.directions import Direction, Features, Natural
 from steersman.engines import Channel, Run, Tokens
 from steersman.methods import Controller, Coupling, ExecutionName, Method, ReferenceName
 from steersman.plant import locate
@@ -34,6 +35,8 @@ class Steering:
         method: the method and its hyper-parameters.
         provenance: where all of it comes from.
         coupling: how the features pull on each other; None where the method knows no plant.
+        natural: how states differ naturally, where the method has to know.
+        diagnostics: tables of what the method found out while it was fitted.
     """
 
     features: Features
@@ -41,6 +44,8 @@ class Steering:
     method: Method
     provenance: Provenance
     coupling: Coupling | None = None
+    natural: Natural | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
 
     @property
     def direction(self) -> Direction:
@@ -53,7 +58,7 @@ class Steering:
 
     @property
     def directions(self) -> Float[Tensor, "blocks n *features"]:
-        """`v_t`: the unit direction at the input of each block."""
+        """`v_t`: along what the feature is observed at the input of each block, of length one."""
         return self._shown(self.features.vectors[:-1])
 
     @property
@@ -63,7 +68,7 @@ class Steering:
 
     @property
     def gains(self) -> Float[Tensor, "blocks n *features"]:
-        """`g_t = K_t v_t`: what a unit of a feature's error adds at the output of each block."""
+        """`g_t`: what a unit of a feature's error adds at the output of each block."""
         return self._shown(self.controller.G[..., : len(self.features)])
 
     @property
@@ -88,6 +93,7 @@ class Steering:
         execution: ExecutionName | None = None,
         relinearize: RelinearizeName = "fit",
         correction: float = 0.0,
+        cap: float | None = None,
         prompt_length: int | None = None,
         trace: bool = True,
     ) -> Run:
@@ -103,7 +109,8 @@ class Steering:
                 sit to where desired ones do; a feature that is not named is held put, as with 0.
                 With an absolute one 0 is where undesired examples sit and 1 where desired ones do,
                 and every feature has to be named. Default 1, for one feature.
-            lambda_: strength as the paper has it, `s_t = lambda_ |c_t|`; an absolute reference.
+            lambda_: strength as the paper has it, `s_t = lambda_ |c_t|` along the contrast; an
+                absolute reference.
             tokens: "matching" steers the tokens at which the examples were read, "last" from the
                 prompt's last token on, "all" every token. By default "matching" with a relative
                 reference, where the examples were read at few kinds of token; else what the
@@ -119,6 +126,8 @@ class Steering:
             correction: the share of what a token's final feature missed that the next token is
                 asked for in addition, below 2: integral action from token to token, which makes
                 tracking offset-free where what disturbs it lasts. Feedback only; 0 is none.
+            cap: the longest input relative to the state at the block's input, `|u_t| <= cap |x_t|`,
+                for any method; a longer one keeps its direction. None is no cap.
             prompt_length: columns of the prompt, where it arrives in chunks and tokens is "last".
             trace: record features, setpoints and efforts.
 
@@ -127,7 +136,8 @@ class Steering:
 
         Raises:
             MismatchError: the model is another one.
-            InputError: both or contradictory strengths, not finite, or not of these features.
+            InputError: both or contradictory strengths, not finite, or not of these features; or a
+                cap that is not above zero.
             AttachedError: on entering, where the model already carries a steering.
         """
         return attach(
@@ -140,6 +150,7 @@ class Steering:
             execution=execution,
             relinearize=relinearize,
             correction=correction,
+            cap=cap,
             prompt_length=prompt_length,
             trace=trace,
         )
@@ -195,12 +206,13 @@ class Steering:
         return artifact_of(self._parts())
 
     def summary(self) -> str:
-        """A few lines for a person: method, model, separation by block."""
+        """A few lines for a person: method, model, separation, what the method found out."""
         made = self.provenance
         each = "; ".join(self._separation(name) for name in self.features.names)
         return (
             f"{self.method.name} for {made.model or made.model_type} ({made.blocks} blocks, "
             f"n = {made.n}), read at {made.positions}; {each}"
+            + "".join(f"; {found.headline}" for found in self.diagnostics)
         )
 
     def _separation(self, name: str) -> str:
@@ -223,7 +235,15 @@ class Steering:
         return tensor[..., 0] if len(self.features) == 1 else tensor
 
     def _parts(self) -> Parts:
-        return Parts(self.features, self.controller, self.method, self.provenance, self.coupling)
+        return Parts(
+            self.features,
+            self.controller,
+            self.method,
+            self.provenance,
+            self.coupling,
+            self.natural,
+            self.diagnostics,
+        )
 
 
 def attach(
@@ -237,6 +257,7 @@ def attach(
     execution: ExecutionName | None = None,
     relinearize: RelinearizeName = "fit",
     correction: float = 0.0,
+    cap: float | None = None,
     prompt_length: int | None = None,
     trace: bool = True,
 ) -> Run:
@@ -256,6 +277,7 @@ def attach(
         execution: see there.
         relinearize: see there.
         correction: see there.
+        cap: see there.
         prompt_length: see there.
         trace: see there.
 
@@ -276,6 +298,7 @@ def attach(
         execution=execution,
         relinearize=relinearize,
         correction=correction,
+        cap=cap,
     )
     blocks = locate(model)
     for steering in steerings:

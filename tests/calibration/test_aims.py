@@ -20,6 +20,7 @@ from steersman.calibration import (
     perplexity_ratio,
     relative_effort,
 )
+from steersman.calibration.interval import interval
 from steersman.calibration.notes import turning
 from steersman.errors import InputError
 
@@ -106,6 +107,24 @@ def test_a_curve_that_goes_back_further_than_chance_turns() -> None:
     assert turning(Score(lambda prompts, texts: [], 5.0), curve) == (curve[1], curve[3])
     unsure = [Point(point.strength, point.value, 0.2) for point in curve]
     assert turning(KL(5.0), unsure) is None
+
+
+@given(st.floats(0.01, 0.3), st.sampled_from([1.0, -1.0]), st.floats(0.1, 5.0))
+def test_a_strength_is_as_uncertain_as_its_value_over_the_slope(
+    se: float, way: float, slope: float
+) -> None:
+    tried = [way * i / 16 for i in range(33)]
+    rising = [Point(s, slope * abs(s), se) for s in tried]
+    spread = min(se, 0.9 * slope)
+    expected = [way * (1 - spread / slope), way * (1 + spread / slope)]
+    assert interval(KL(slope), rising, spread) == pytest.approx(expected)
+    score = Score(lambda prompts, texts: [], slope)
+    assert interval(score, rising, spread) == pytest.approx(expected)
+
+
+def test_an_interval_ends_where_nothing_was_tried_any_more() -> None:
+    curve = [Point(0.0, 0.9, 0.3), Point(1.0, 1.1, 0.3)]
+    assert interval(KL(1.0), curve, 0.3) == (0.0, 1.0)
 
 
 def test_an_estimate_shows_no_error_of_rounding() -> None:

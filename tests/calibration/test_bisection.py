@@ -148,6 +148,15 @@ def test_a_score_that_is_reached_between_two_rungs_only_is_found(top: float, wid
     assert found.fails is not None and found.fails < low or found.holds - low <= 0.02
 
 
+def test_a_score_that_collapses_before_the_first_rung_is_found_below_it() -> None:
+    def gap(strength: float) -> float:
+        return 0.5 if strength > 0.06 else 0.3 if strength < 0.01 else -0.1
+
+    found = smallest(gap, 1.0, tolerance=0.1, evaluations=20)
+    assert found.holds == pytest.approx(0.01, rel=0.1)
+    assert found.fails is not None and found.fails < 0.01 <= found.holds
+
+
 def test_evaluations_that_run_out_leave_a_sound_and_wider_bracket() -> None:
     counted = Counted(rising(0.9, 2.0))
     found = largest(counted, 1.0, tolerance=1e-6, evaluations=10)

@@ -135,6 +135,8 @@ def test_a_divergence_budget_is_used_up_and_not_exceeded(
     assert found.value == pytest.approx(float(by_hand.mean()), rel=1e-3)
     assert found.se == pytest.approx(se_of(by_hand), rel=1e-3)
     assert found.divergence == Estimate(found.value, found.se)
+    assert found.interval is not None
+    assert found.interval[0] < found.strength < found.interval[1]
 
 
 def test_a_perplexity_budget_compares_each_prompt_with_itself(
@@ -218,7 +220,7 @@ def test_a_score_out_of_reach_is_not_called_reached(calibrate: Calibrate) -> Non
 
 def test_a_budget_that_is_not_used_up_says_so(calibrate: Calibrate) -> None:
     found = calibrate(budget=sm.KL(50.0), maximum=2.0)
-    assert (found.met, found.strength) == (True, 2.0)
+    assert (found.met, found.strength, found.interval) == (True, 2.0, None)
     assert "not used up" in found.notes[0]
 
 
@@ -277,6 +279,27 @@ def test_it_comes_out_the_same_again_and_otherwise_with_another_seed(calibrate: 
     assert first.curve != other.curve
 
 
+def test_several_features_are_calibrated_along_a_ray(
+    calibrate: Calibrate, model: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerFast
+) -> None:
+    pairs = {
+        "mood": sm.ContrastivePairs(["the cat is happy"], ["the cat is sad"]),
+        "size": sm.ContrastivePairs(["the cat is big"], ["the cat is small"]),
+    }
+    both = sm.fit(model, tiny_tokenizer, pairs, method="a-lqr", progress=False)
+    ray = {"mood": 1.0, "size": -0.5}
+    found = calibrate(budget=sm.Effort(0.1), which=both, along=ray)
+    assert found.met and found.strength > 0
+    assert found.target == {"mood": found.strength, "size": -0.5 * found.strength}
+    assert found.to_json()["along"] == ray
+    twice = calibrate(
+        budget=sm.Effort(0.1), which=both, along={"mood": 2.0, "size": -1.0}, maximum=4.0
+    )
+    assert twice.target == found.target
+    with pytest.raises(InputError, match="2 features"):
+        calibrate(budget=sm.Effort(0.1), which=both)
+
+
 class Longest(Budget):
     """A budget of somebody's own: the mean number of words."""
 
@@ -300,7 +323,7 @@ def test_conversations_are_prompts_too(calibrate: Calibrate) -> None:
 
 def test_one_prompt_has_no_standard_error(calibrate: Calibrate) -> None:
     found = calibrate(PROMPTS[:1], budget=sm.KL(0.05))
-    assert math.isnan(found.se)
+    assert math.isnan(found.se) and found.interval is None
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["se"] is None
 
 
@@ -330,6 +353,7 @@ def test_a_result_is_drawn_and_written_down(calibrate: Calibrate) -> None:
         ("batch_size 0", {"batch_size": 0}),
         ("limit is 4", {"new_tokens": 60}),
         ("execution is 'slow'", {"execution": "slow"}),
+        ("correction", {"correction": 5.0}),
     ],
 )
 @pytest.mark.usefixtures("unchecked")

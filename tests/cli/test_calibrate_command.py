@@ -26,7 +26,11 @@ def test_a_budget_gives_a_strength_a_curve_and_a_file(
     assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "found.json").read_text())["steersman_calibration"]
     assert found["met"] and found["value"] <= 0.05
-    assert f"strength {found['strength']:.4g}: KL {found['value']:.3g} +- " in result.stdout
+    low, high = found["interval"]
+    told = (
+        f"strength {found['strength']:.4g} ({low:.3g} to {high:.3g}): KL {found['value']:.3g} +- "
+    )
+    assert told in result.stdout
     assert all(f"{point['strength']:.4g}" in result.stdout for point in found["curve"])
     assert "standard error" in result.stdout
     assert "calibrating: " in result.stderr
@@ -61,6 +65,8 @@ def test_a_budget_that_cannot_be_kept_exits_with_1(
         ("give one budget", ("--kl", 0.1, "--effort", 0.1)),
         ("KL(-1.0)", ("--kl", -1)),
         ("maximum is 0", ("--kl", 0.1, "--maximum", 0)),
+        ("--along needs the name", ("--kl", 0.1, "--along", 1)),
+        ("'mood'", ("--kl", 0.1, "--along", "mood=1")),
         ("none.txt", ("--kl", 0.1, "--prompts", "none.txt")),
         ("not written by this command", ("--kl", 0.1, "--json", "prompts")),
     ],
@@ -98,7 +104,7 @@ def test_the_settings_that_nobody_gives_are_those_of_the_library():
     given = inspect.signature(calibrate_command).parameters
     known = inspect.signature(sm.calibrate).parameters
     shared = given.keys() & known.keys() - {"prompts"}
-    assert {"maximum", "tolerance", "evaluations", "seed", "batch_size", "relinearize"} <= shared
+    assert {"maximum", "tolerance", "evaluations", "seed", "batch_size", "correction"} <= shared
     asked = {name: given[name].default for name in shared if name not in ("model", "steering")}
     assert asked == {name: known[name].default for name in asked}
     assert given["max_new_tokens"].default == known["new_tokens"].default

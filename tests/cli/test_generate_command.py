@@ -30,6 +30,16 @@ def test_every_form_of_steering_can_be_asked_for(saved_model, saved_steering, st
         assert result.exit_code == 0, result.output
 
 
+def test_a_cap_holds_a_strong_target_back(saved_model, saved_steering, steersman):
+    words = ("generate", saved_model, PROMPT, "-s", saved_steering, "--max-new-tokens", 8)
+    bare = steersman(*words, "--target", 0).stdout
+    assert steersman(*words, "--target", 30, "--cap", 1e-4).stdout == bare
+    assert steersman(*words, "--target", 30, "--cap", 30).stdout != bare
+    refused = steersman(*words, "--cap", 0)
+    assert refused.exit_code == 1
+    assert "cap is 0" in refused.stderr
+
+
 def test_two_strengths_are_refused(saved_model, saved_steering, steersman):
     words = ("generate", saved_model, PROMPT, "-s", saved_steering)
     result = steersman(*words, "--target", 1, "--lambda", 1)

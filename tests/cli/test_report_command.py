@@ -23,6 +23,20 @@ def test_a_report_shows_texts_traces_and_separation(
     assert "natural units" in html
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("method", ["angular", "tracking", "pid-steering"])
+def test_a_report_of_a_method_without_a_plan_or_without_feedback(
+    method, saved_model, pairs_file, tmp_path, steersman
+):
+    folder, page = tmp_path / "s", tmp_path / "report.html"
+    fitted = ("fit", saved_model, pairs_file, "--out", folder, "--method", method, "--quiet")
+    assert steersman(*fitted, "--jacobian-prompts", 1).exit_code == 0
+    words = ("report", saved_model, "-s", folder, "--max-new-tokens", 2, "-p", PROMPT)
+    result = steersman(*words, "-o", page)
+    assert result.exit_code == 0, result.output
+    assert method in page.read_text()
+
+
 def test_a_report_may_replace_a_report_and_nothing_else(
     saved_model, saved_steering, tmp_path, steersman
 ):

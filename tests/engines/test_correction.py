@@ -124,3 +124,19 @@ def test_a_plan_and_the_papers_strength_know_no_correction(steering: sm.Steering
         steering.attach(model, lambda_=1.0, correction=0.5)
     with pytest.raises(InputError, match="above 0 and below 2"):
         steering.attach(model, 1.0, execution="feedback", correction=3.0)
+
+
+@pytest.mark.parametrize("method", ["counterfactual", "angular"])
+def test_a_target_that_is_no_value_of_the_feature_cannot_be_corrected(method: str) -> None:
+    model, tokenizer = load()
+    other = fit_behaviour(model, tokenizer, behaviour("truthfulness"), pairs=20, method=method)
+    with pytest.raises(InputError, match=f"a target of {method} is no value of the feature"):
+        other.attach(model, 1.0, correction=0.5)
+
+
+def test_a_followed_trajectory_cannot_be_corrected() -> None:
+    model, tokenizer = load()
+    followed = sm.track(model, tokenizer, "the sea", progress=False)
+    for reference in ("relative", "absolute"):
+        with pytest.raises(InputError, match="a target of tracking is no value"):
+            followed.attach(model, 1.0, correction=0.5, reference=reference)

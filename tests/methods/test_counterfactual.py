@@ -11,9 +11,9 @@ from transformers import PreTrainedModel
 import steersman as sm
 from steersman.directions import Features, contrast
 from steersman.errors import InputError
-from steersman.fitting import read_aligned
 from steersman.methods import ALQR, AlignedStates, Counterfactual, Evidence
-from steersman.plant import HookSet, LastToken, hidden_in, locate, positions_named
+from steersman.plant import HookSet, hidden_in, locate, positions_named
+from steersman.reading import Examples, read_aligned
 from steersman.windtunnel import behaviour, fit_behaviour, load, measure
 
 Models = Callable[[str], PreTrainedModel]
@@ -39,7 +39,7 @@ def test_states_of_both_sides_are_those_of_the_same_tokens(
     model, pairs = tiny_model("llama"), examples(tiny_tokenizer)
     known = words(tiny_tokenizer)
     ends = positions_named(f"regex:(?<={known[-1]} |{known[-2]} ).*")
-    found = read_aligned(model, tiny_tokenizer, pairs, positions=ends, progress=False)
+    found = read_aligned(model, tiny_tokenizer, Examples.of(pairs, ends), progress=False)
     assert found.desired.shape == found.undesired.shape
     assert found.group.tolist() == sorted(2 * list(range(8)))
     # x_0 is the token alone: the two contexts are told apart in later states only.
@@ -81,7 +81,7 @@ def test_a_plan_is_the_mean_shift(tiny_model: Models, tiny_tokenizer: Any) -> No
     model, pairs = tiny_model("llama"), examples(tiny_tokenizer)
     method = Counterfactual(block=2, rank=1, ridge=0.1)
     steering = sm.fit(model, tiny_tokenizer, pairs, method=method, progress=False)
-    states = read_aligned(model, tiny_tokenizer, pairs, positions=LastToken(), progress=False)
+    states = read_aligned(model, tiny_tokenizer, Examples.of(pairs), progress=False)
     expected = (states.desired - states.undesired)[:, 3].mean(0)
     torch.testing.assert_close(steering.plan[2], expected, rtol=1e-4, atol=1e-5)
 

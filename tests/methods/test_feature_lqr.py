@@ -126,7 +126,7 @@ def test_what_cannot_be_is_refused(method: FeatureLQR, says: str) -> None:
 @pytest.mark.usefixtures("unchecked")
 def test_unknown_actuators_are_refused() -> None:
     method = FeatureLQR(actuators="all")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="choose one of contrast, state"):
+    with pytest.raises(InputError, match="choose one of contrast, natural, state"):
         method.solve(Evidence(Features.of(direction()), plant()))
 
 

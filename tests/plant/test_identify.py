@@ -167,6 +167,29 @@ def test_a_prompt_with_an_infinite_jacobian_is_named(tiny_tokenizer: Any) -> Non
         quietly(model, tiny_tokenizer)
 
 
+def test_what_was_finished_before_an_error_is_kept(tmp_path: Path, tiny_tokenizer: Any) -> None:
+    model, file = fresh_model("llama"), tmp_path / "plant.safetensors"
+    happy = tiny_tokenizer.convert_tokens_to_ids("happy")
+    model.model.embed_tokens.weight.data[happy, 1] = torch.nan
+    with pytest.raises(NumericalError, match="prompt 3"):
+        quietly(model, tiny_tokenizer, checkpoint=file)
+    model.model.embed_tokens.weight.data[happy, 1] = 0.0
+    with interrupted(model, 4) as runs:  # two prompts are left
+        found = quietly(model, tiny_tokenizer, checkpoint=file)
+    assert runs[0] == 4
+    assert torch.equal(found.A, quietly(model, tiny_tokenizer).A)
+
+
+def test_an_error_before_anything_is_finished_leaves_no_file(
+    tmp_path: Path, tiny_tokenizer: Any
+) -> None:
+    model = fresh_model("llama")
+    model.model.layers[0].mlp.down_proj.weight.data[0] = torch.nan
+    with pytest.raises(NumericalError, match="block 0"):
+        quietly(model, tiny_tokenizer, checkpoint=tmp_path / "plant.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_steered_model_is_refused(tiny_model: Any, tiny_tokenizer: Any) -> None:
     model = tiny_model("llama")
     with HookSet(owner="a steering") as hooks:
@@ -211,3 +234,5 @@ def test_an_estimate_counts_what_a_larger_chunk_keeps(tiny_model: Any, tiny_toke
 def test_an_estimate_reads_in_one_line(seconds: float, count: int, text: str) -> None:
     line = str(Estimate(seconds, count, prompts=32, blocks=28, n=2048))
     assert line == f"32 prompts x 28 blocks of n = 2048: {text} of memory"
+    shared = str(Estimate(seconds, count, prompts=32, blocks=28, n=2048, processes=4))
+    assert shared == f"{line} in each of 4 processes"

@@ -51,3 +51,13 @@ def test_the_fingerprint_is_that_of_the_weights_and_the_configuration(tiny_model
     moved = fresh_model("llama", attn_implementation="eager")
     moved.config._name_or_path = "somewhere/else"
     assert first == fingerprint(moved)
+
+
+def test_the_last_entry_of_a_weight_beyond_float32s_whole_numbers_counts() -> None:
+    count = 4096 * 11008
+    assert float(torch.tensor(count - 1.0)) == count
+    model = torch.nn.Module()
+    model.weight = torch.nn.Parameter(torch.ones(1).expand(count))  # one number of memory
+    first = fingerprint(model)
+    model.weight = torch.nn.Parameter(torch.zeros(1).expand(count))
+    assert fingerprint(model) != first

@@ -10,6 +10,8 @@ from small_steering import BLOCKS, WIDTH, small_parts
 
 from steersman import store
 from steersman.artifact import Parts, artifact_of, parts_of
+from steersman.diagnostics import Diagnostic
+from steersman.directions import Natural
 from steersman.errors import ArtifactError, UnknownNameError
 from steersman.methods import ALQR, ActivationAddition, ALQRPlus, Controller, Method
 from steersman.steering import Steering
@@ -90,6 +92,42 @@ def test_any_other_observer_is_stored(parts: Parts) -> None:
     loaded = parts_of(artifact_of(several)).controller
     assert torch.equal(loaded.H, H) and torch.equal(loaded.G, G)
     assert torch.equal(loaded.shifts, shifts)
+
+
+def test_what_a_method_found_out_and_keeps_comes_back(parts: Parts, tmp_path: Path) -> None:
+    found = Diagnostic(
+        "Shares", "half", ("block", "share", "why"), ((1, 0.5, None), (2, 0.25, "x"))
+    )
+    factors = torch.rand(BLOCKS + 1, WIDTH, 5)
+    full = parts._replace(natural=Natural(factors), diagnostics=(found,))
+    folder = Steering(*full).save_pretrained(tmp_path / "s")
+    loaded = Steering.from_pretrained(folder)
+    assert loaded.diagnostics == (found,)
+    assert loaded.natural is not None and torch.equal(loaded.natural.factors, factors)
+    assert loaded.summary().endswith("; half")
+    assert "## Shares\n\nHalf.\n\n| block | share | why |" in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("diagnostics", "says"),
+    [
+        ({"a": 1}, "'diagnostics' of steering.json is no list"),
+        ([{"name": "x"}], "a diagnostic lacks 'headline'"),
+        ([3], "a diagnostic is 3; expected an object"),
+    ],
+)
+def test_diagnostics_that_are_none_are_refused(parts: Parts, diagnostics: Any, says: str) -> None:
+    artifact = _plain(parts)
+    with pytest.raises(ArtifactError, match=says):
+        parts_of(replace(artifact, manifest={**artifact.manifest, "diagnostics": diagnostics}))
+
+
+def test_an_artifact_of_before_observers_and_diagnostics_is_read(parts: Parts) -> None:
+    artifact = _plain(parts)
+    made = {k: v for k, v in artifact.manifest["provenance"].items() if k != "observer"}
+    manifest = {k: v for k, v in artifact.manifest.items() if k != "diagnostics"}
+    loaded = parts_of(replace(artifact, manifest={**manifest, "provenance": made}))
+    assert loaded.provenance.observer == "mean" and loaded.diagnostics == ()
 
 
 def test_a_separation_that_was_not_measured_is_kept(tmp_path: Path) -> None:

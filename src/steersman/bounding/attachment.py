@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from steersman.control import AffineLaw, ClosedLoop, LTVSystem, Plant, simulate
+from steersman.control import AffineLaw, ClosedLoop, LTVSystem, Plant, Relative, simulate
 from steersman.engines import Run
 from steersman.errors import InputError, MismatchError
 from steersman.methods import ExecutionName
@@ -73,10 +73,12 @@ class Attachment:
         controller = self.steering.controller
         if self.planned:
             return AffineLaw.schedule(controller.plan.double(), controller.active)
-        law = self.steering.method.law(controller)
-        if not isinstance(law, AffineLaw) or law.is_schedule:
+        method = self.steering.method
+        law, (reference, _) = method.law(controller), method.relative(self.target, controller)
+        shifted = type(reference) is Relative  # by as much for every token
+        if not isinstance(law, AffineLaw) or law.is_schedule or not shifted:
             raise InputError(
-                f"the loop of {self.steering.method.name} with feedback is not that of an affine "
+                f"the loop of {method.name} with feedback is not that of an affine "
                 "law of the deviation, so its errors cannot be followed; use execution='plan'."
             )
         return AffineLaw(law.H.double(), law.G.double(), law.active)

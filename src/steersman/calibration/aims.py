@@ -111,7 +111,8 @@ class Budget(Aim):
 class KL(Budget):
     """KL divergence from the unsteered model, nats per token along the steered text.
 
-    0.01 is hardly noticed; at 0.1 the text is another one every few tokens. See `divergence`.
+    By Pinsker's inequality at most `sqrt(KL / 2)` of the tokens need be drawn otherwise than the
+    unsteered model would: 7 % at 0.01, 16 % at 0.05, 22 % at 0.1. See `divergence`.
     """
 
     name = "KL"

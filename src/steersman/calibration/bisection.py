@@ -7,7 +7,7 @@ from math import isfinite, isnan
 from steersman.errors import InputError, NumericalError
 
 Gap = Callable[[float], float]
-"""How far a strength is from what is wanted, which holds where this is zero or below."""
+"""How far a strength is from meeting an aim; it is met, and the gap closed, at zero and below."""
 
 RUNGS = 5
 """Strengths that are tried on the way up, each twice the one before."""
@@ -64,8 +64,9 @@ def smallest(gap: Gap, maximum: float, *, tolerance: float, evaluations: int) ->
 
         gap(s) > 0  at every tried s up to `fails`       gap(s) <= 0  at `holds`
 
-    As `largest`. Where the gap is open on every rung, the places beside the best rung are looked
-    at: a gap that closes for a while and opens again is found there, as far as evaluations reach.
+    As `largest`. Where the gap is open on every rung, the places beside the best strength are
+    looked at, 0 among them: a gap that closes for a while and opens again is found there, and so is
+    one below the first rung, as far as evaluations reach.
 
     Args:
         gap: asked for 0 first, and never twice for the same strength.
@@ -159,10 +160,8 @@ def _beside_the_best(probe: _Probe, tolerance: float) -> tuple[float, float | No
     while not probe.exhausted:
         tried = sorted(probe.known, key=abs)
         best = min(tried, key=lambda strength: probe.known[strength])
-        if best == 0:
-            break  # any strength makes it worse
         place = tried.index(best)
-        around = (tried[place - 1], *tried[place + 1 : place + 2])
+        around = tried[max(place - 1, 0) : place] + tried[place + 1 : place + 2]
         widest = max(around, key=lambda strength: abs(strength - best))
         if abs(widest - best) <= tolerance * abs(best):
             break

@@ -1,8 +1,7 @@
 """From what can be afforded, or what is wanted, to the strength."""
 
 import sys
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -11,12 +10,12 @@ from tqdm.auto import tqdm
 from steersman.calibration.aims import Aim, Budget, Score
 from steersman.calibration.bisection import require_range
 from steersman.calibration.notes import best_of, notes_on
-from steersman.calibration.result import Calibration
+from steersman.calibration.result import Calibration, scaled
 from steersman.calibration.trials import Trials
 from steersman.calibration.writing import Writer
 from steersman.data import ContrastivePairs, Example
 from steersman.data.examples import as_example
-from steersman.engines import Tokens
+from steersman.engines import Run, Tokens
 from steersman.errors import InputError
 from steersman.methods import ExecutionName, ReferenceName
 from steersman.request import RelinearizeName
@@ -36,6 +35,7 @@ def calibrate(
     *,
     budget: Budget | None = None,
     target: Score | None = None,
+    along: Mapping[str, float] | None = None,
     maximum: float = MAXIMUM,
     tolerance: float = TOLERANCE,
     evaluations: int = EVALUATIONS,
@@ -46,6 +46,7 @@ def calibrate(
     reference: ReferenceName | None = None,
     execution: ExecutionName | None = None,
     relinearize: RelinearizeName = "fit",
+    correction: float = 0.0,
     progress: bool = True,
 ) -> Calibration:
     """The strength at which a budget is used up, or a score is reached.
@@ -65,8 +66,10 @@ def calibrate(
         tokenizer: its tokenizer.
         prompts: texts or conversations to go on from, for validation alone: not the examples that
             the steering was fitted on, at which it does better than elsewhere.
-        budget: a side effect that can be afforded: `KL(0.05)`, `Perplexity(1.1)`, `Effort(0.02)`.
+        budget: a side effect that can be afforded: `KL(0.05)`, `Perplexity(1.1)`, `Effort(0.1)`.
         target: a score to be reached, in its place: `Score(judge, 0.8)`.
+        along: of a steering with several features, the target of each by its name at strength 1;
+            every strength scales it. None for one feature.
         maximum: the largest strength that is ever tried. Below zero the search goes downwards from
             0, away from what is desired; it never goes both ways.
         tolerance: how exactly the strength is found, as a share of it.
@@ -74,16 +77,18 @@ def calibrate(
         new_tokens: how many tokens follow each prompt at most, drawn at temperature 1.
         seed: of the sampling.
         batch_size: prompts at a time; the logits of one batch are kept.
-        tokens: as in `Steering.attach`, and so are the next three; attach with the same ones.
+        tokens: as in `Steering.attach`, and so are the next four; attach with the same ones.
         reference: see there.
         execution: see there.
         relinearize: see there.
+        correction: see there.
         progress: say how long it will take, and show how far it is.
 
     Returns:
-        The strength with its value, its standard error, all strengths that were tried, and what the
-        strength costs in divergence, perplexity and effort. A score that cannot be reached is not
-        an error: `met` says so, and the strength is the best one found.
+        The strength and how well it is known, its value with its standard error, all strengths
+        that were tried, and what the strength costs in divergence, perplexity and effort. A score
+        that cannot be reached is not an error: `met` says so, and the strength is the best one
+        found.
 
     Raises:
         InputError: no prompts, prompts that cannot be used, budget and target both or neither,
@@ -96,14 +101,18 @@ def calibrate(
     aim = _one_of(budget, target)
     examples = _checked(prompts, new_tokens, batch_size)
     require_range(maximum, tolerance, evaluations)
-    attach = partial(
-        steering.attach,
-        model,
-        tokens=tokens,
-        reference=reference,
-        execution=execution,
-        relinearize=relinearize,
-    )
+
+    def attach(strength: float) -> Run:
+        return steering.attach(
+            model,
+            scaled(strength, along),
+            tokens=tokens,
+            reference=reference,
+            execution=execution,
+            relinearize=relinearize,
+            correction=correction,
+        )
+
     with attach(0.0):  # what cannot be done is said before anything is
         encode_prompts(model, tokenizer, examples, new_tokens)
     bare_at_zero = (reference or steering.method.reference) == "relative"
@@ -112,7 +121,7 @@ def calibrate(
         writer = Writer(
             model, tokenizer, examples, attach, new_tokens, seed, batch_size, bar.update
         )
-        trials = Trials(aim, writer, bare_at_zero, bar.set_postfix_str)
+        trials = Trials(aim, along, writer, bare_at_zero, bar.set_postfix_str)
         if progress:
             bar.write(_expected(trials, evaluations), file=sys.stderr)
         found = aim.search(trials.gap, maximum, tolerance=tolerance, evaluations=evaluations)
@@ -123,6 +132,7 @@ def calibrate(
     return trials.result(
         strength,
         met=found.holds is not None,
+        crosses=found.holds is not None and found.fails is not None,
         notes=notes_on(aim, curve, found, tolerance=tolerance, idle=idle),
     )
 

@@ -93,5 +93,5 @@ def _unreached(aim: Aim, curve: Sequence[Point]) -> str:
     if best is last:
         return f"{told}, the largest that was tried: raise maximum to go on."
     if best is curve[0]:
-        return f"{told}: steering makes it worse. A maximum below zero steers the other way."
+        return f"{told}: no strength made it better. A maximum below zero steers the other way."
     return f"{told}, and no better beyond."

@@ -1,5 +1,6 @@
 """What a calibration found: the strength, what it is worth, and every strength that was tried."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -26,18 +27,28 @@ class Point:
     se: float
 
 
+def scaled(strength: float, along: Mapping[str, float] | None) -> float | dict[str, float]:
+    """The target at a strength: of the only feature, or of each by its name."""
+    if along is None:
+        return strength
+    return {name: strength * share for name, share in along.items()}
+
+
 @dataclass(frozen=True)
 class Calibration:
-    """A strength for `attach(model, target=strength)`, and what it was chosen by.
+    """A strength, what it was chosen by, and the target for `attach(model, target)`.
 
     Every point is measured on the same prompts with the same random numbers, and so is the value:
-    of a budget that is kept here, other prompts may take a little more, by about the standard
-    error.
+    what just keeps a budget or reaches a score here may just not do so on other prompts, by about
+    the standard error. More prompts make it smaller.
 
     Args:
         aim: what was asked for.
+        along: the target of each feature at strength 1; None for one feature.
         met: whether the value at `strength` is what was asked for.
         strength: the strength; where the aim is not met, the best that was found.
+        interval: strengths that it cannot be told apart from, by one standard error of the value
+            either way; None where the aim is met everywhere or nowhere, or the error is not known.
         value: what was measured there.
         se: its standard error over prompts.
         curve: all strengths that were tried, from 0 on.
@@ -51,8 +62,10 @@ class Calibration:
     """
 
     aim: Aim
+    along: Mapping[str, float] | None
     met: bool
     strength: float
+    interval: tuple[float, float] | None
     value: float
     se: float
     curve: tuple[Point, ...]
@@ -64,11 +77,17 @@ class Calibration:
     new_tokens: int
     seed: int
 
+    @property
+    def target(self) -> float | dict[str, float]:
+        """What to attach with: the strength, or the target of each feature by its name."""
+        return scaled(self.strength, self.along)
+
     def __str__(self) -> str:
         """A few lines for a person."""
+        about = "" if self.interval is None else " ({:.3g} to {:.3g})".format(*self.interval)
         found = f"{self.aim.name} {Estimate(self.value, self.se)} {self.aim.unit}".strip()
         lines = [
-            f"strength {self.strength:.4g}: {found}; asked for {self.aim}, "
+            f"strength {self.strength:.4g}{about}: {found}; asked for {self.aim}, "
             + ("met" if self.met else "NOT MET"),
             f"side effects: KL {self.divergence} nats per token, perplexity {self.perplexity} "
             f"times unsteered, effort {self.effort} |u| / |x|",
@@ -92,12 +111,14 @@ class Calibration:
             [point.se for point in self.curve],
             level=self.aim.level,
             chosen=self.strength,
+            interval=self.interval,
             ylabel=", ".join(filter(None, (self.aim.name, self.aim.unit))),
         )
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; a number that is not known is None."""
         fields = {name: value for name, value in vars(self).items() if name != "aim"}
+        fields["along"] = None if self.along is None else dict(self.along)
         fields |= {"aim": f"{self.aim.name} {self.aim}", "unit": self.aim.unit}
         fields["curve"] = [asdict(point) for point in self.curve]
         for name in ("divergence", "perplexity", "effort"):

@@ -1,11 +1,13 @@
 """Every strength that was tried: what was written there, and what it is worth."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any
 
 from steersman.calibration.aims import Aim
 from steersman.calibration.effects import Estimate, divergence, perplexity_ratio, relative_effort
+from steersman.calibration.interval import interval
 from steersman.calibration.result import Calibration, Point
 from steersman.calibration.writing import Writer, Written
 from steersman.errors import NumericalError
@@ -16,16 +18,22 @@ class Trials:
 
     Args:
         aim: what is measured.
+        along: the target of each feature at strength 1; None for one feature.
         writer: what writes; the bare model first.
         bare_at_zero: whether strength 0 is known to leave the model alone.
         show: told in words of every strength.
     """
 
     def __init__(
-        self, aim: Aim, writer: Writer, bare_at_zero: bool, show: Callable[[str], Any]
+        self,
+        aim: Aim,
+        along: Mapping[str, float] | None,
+        writer: Writer,
+        bare_at_zero: bool,
+        show: Callable[[str], Any],
     ) -> None:
         """Let the bare model write."""
-        self._aim, self._writer, self._show = aim, writer, show
+        self._aim, self._along, self._writer, self._show = aim, along, writer, show
         started = time.perf_counter()
         self._plain = writer.write(None)
         self.seconds = time.perf_counter() - started
@@ -58,15 +66,27 @@ class Trials:
         """The relative effort at a strength that was tried."""
         return relative_effort(self._written[strength], self._plain)
 
-    def result(self, strength: float, *, met: bool, notes: tuple[str, ...]) -> Calibration:
-        """The calibration that ends at a strength that was tried."""
-        seen = self._written[strength]
+    def result(
+        self, strength: float, *, met: bool, crosses: bool, notes: tuple[str, ...]
+    ) -> Calibration:
+        """The calibration that ends at a strength that was tried.
+
+        Args:
+            strength: which.
+            met: whether the aim is met there.
+            crosses: whether the curve crosses the level.
+            notes: what a person should know.
+        """
+        seen, found = self._written[strength], self._found[strength]
+        known = crosses and isfinite(found.se)
         return Calibration(
             aim=self._aim,
+            along=self._along,
             met=met,
             strength=strength,
-            value=self._found[strength].value,
-            se=self._found[strength].se,
+            interval=interval(self._aim, self.curve, found.se) if known else None,
+            value=found.value,
+            se=found.se,
             curve=self.curve,
             divergence=divergence(seen),
             perplexity=perplexity_ratio(seen, self._plain),

@@ -14,6 +14,7 @@ from steersman.cli.console import note, out, require_free_file, write_whole
 from steersman.cli.options import (
     BatchSize,
     Chat,
+    Correction,
     DeviceMap,
     Dtype,
     ExecutionOption,
@@ -72,6 +73,15 @@ Push = Annotated[
         show_default=False,
     ),
 ]
+Along = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--along",
+        metavar="NAME=NUMBER",
+        help="Of several features, the target of each at strength 1; once for each.",
+        show_default=False,
+    ),
+]
 Maximum = Annotated[
     float, typer.Option(help="Largest strength to try; below zero searches downwards.")
 ]
@@ -92,6 +102,7 @@ def calibrate(
     kl: Divergence = None,
     perplexity: Ratio = None,
     effort: Push = None,
+    along: Along = None,
     maximum: Maximum = 8.0,
     tolerance: Tolerance = 0.02,
     evaluations: Evaluations = 16,
@@ -99,6 +110,7 @@ def calibrate(
     reference: ReferenceOption = None,
     execution: ExecutionOption = None,
     relinearize: RelinearizeOption = "fit",
+    correction: Correction = 0.0,
     max_new_tokens: NewTokens = 40,
     seed: SamplingSeed = 0,
     batch_size: BatchSize = 16,
@@ -117,7 +129,7 @@ def calibrate(
     from steersman.cli.models import open_model, open_prompts
     from steersman.steering import Steering
 
-    budget = _budget(kl, perplexity, effort)
+    budget, ray = _budget(kl, perplexity, effort), _ray(along)
     if file is not None:
         require_free_file(file, _KEY)
     examples = open_prompts(prompts, count=count, seed=seed, chat=chat)
@@ -130,6 +142,7 @@ def calibrate(
         tokenizer,
         examples,
         budget=budget,
+        along=ray,
         maximum=maximum,
         tolerance=tolerance,
         evaluations=evaluations,
@@ -140,6 +153,7 @@ def calibrate(
         reference=reference,
         execution=execution,
         relinearize=relinearize,
+        correction=correction,
         progress=not quiet,
     )
     out.print(_curve(found))
@@ -160,6 +174,15 @@ def _budget(kl: float | None, perplexity: float | None, effort: float | None) ->
     if len(given) != 1:
         raise InputError("give one budget: --kl, --perplexity or --effort.")
     return given[0]
+
+
+def _ray(words: list[str] | None) -> dict[str, float] | None:
+    from steersman.cli.strengths import strength_of
+
+    found = strength_of(words, "--along")
+    if isinstance(found, float):
+        raise InputError("--along needs the name of each feature, as in --along truth=1.")
+    return found
 
 
 def _curve(found: "Calibration") -> Table:

@@ -22,8 +22,9 @@ Pairs = Annotated[
     str | None,
     typer.Argument(
         metavar="[PAIRS]",
-        help="A csv, json, jsonl or parquet file, or [bold]windtunnel:toxicity[/bold] and "
-        "other behaviours of the wind tunnel.",
+        help="A csv, json, jsonl or parquet file with a desired and an undesired side, and perhaps "
+        "a continuation behind both; or [bold]windtunnel:toxicity[/bold] and other behaviours of "
+        "the wind tunnel.",
         show_default=False,
     ),
 ]
@@ -45,10 +46,18 @@ FinalWeight = Annotated[
     float | None, typer.Option(help="Weight of the error after the last block.")
 ]
 PositionsName = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="Where the direction is read: last, all, response, first-response, marker:TEXT "
-        "or regex:PATTERN."
+        "or regex:PATTERN; by default the last token, or the continuation of aligned pairs.",
+        show_default=False,
+    ),
+]
+ObserverName = Annotated[
+    str,
+    typer.Option(
+        help="Along what the feature is observed: mean, whitened, probe, whitened:SHRINKAGE or "
+        "probe:RIDGE."
     ),
 ]
 JacobianPrompts = Annotated[
@@ -75,7 +84,8 @@ def fit(
     q: StateWeight = None,
     r: InputWeight = None,
     qf: FinalWeight = None,
-    positions: PositionsName = "last",
+    positions: PositionsName = None,
+    observer: ObserverName = "mean",
     jacobian_prompts: JacobianPrompts = 32,
     checkpoint: Checkpoint = None,
     batch_size: BatchSize = 16,
@@ -87,26 +97,28 @@ def fit(
     seed: DrawSeed = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Fit a steering from contrastive pairs and save it."""
+    """Fit a steering from contrastive or aligned pairs and save it."""
     from steersman import fitting
     from steersman.cli.models import open_model, open_pairs
     from steersman.directions import ALONE
+    from steersman.reading import Examples
 
     named = _named_files(pairs, feature, ALONE)
-    _refuse_early(method, positions, folder)
+    _refuse_early(method, positions, observer, folder)
     examples = {
         name: open_pairs(file, count=count, seed=seed, chat=chat) for name, file in named.items()
     }
     for name, one in examples.items():
         note(f"{name}: {one}" if feature else str(one))
     each = max(1, jacobian_prompts // len(examples))
-    prompts = [text for one in examples.values() for text in one.desired[:each]]
+    prompts = [text for one in examples.values() for text in Examples.of(one).pairs.desired[:each]]
     loaded, tokenizer = open_model(model, dtype, device_map)
     steering = fitting.fit(
         loaded,
         tokenizer,
         examples,
         method=method,
+        observer=observer,
         jacobian_prompts=prompts,
         q=q,
         r=r,
@@ -145,18 +157,21 @@ def _named_files(pairs: str | None, features: list[str] | None, alone: str) -> d
     return named
 
 
-def _refuse_early(method: str, positions: str, folder: Path) -> None:
+def _refuse_early(method: str, positions: str | None, observer: str, folder: Path) -> None:
     """Refuse whatever can be refused before the model is loaded.
 
     Raises:
-        UnknownNameError: no such method or position rule.
+        UnknownNameError: no such method, observer or position rule.
         ArtifactError: the folder holds files that are not a steering's.
     """
+    from steersman.directions import observer_named
     from steersman.methods import method_named
     from steersman.plant import positions_named
     from steersman.store.folder import require_ours
 
     method_named(method)
-    positions_named(positions)
+    observer_named(observer)
+    if positions is not None:
+        positions_named(positions)
     if folder.is_dir():
         require_ours((entry.name for entry in folder.iterdir()), str(folder))

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from steersman.cli.console import out
 from steersman.cli.options import (
+    Cap,
     Chat,
     Correction,
     DeviceMap,
@@ -37,6 +38,7 @@ def generate(
     execution: ExecutionOption = None,
     relinearize: RelinearizeOption = "fit",
     correction: Correction = 0.0,
+    cap: Cap = None,
     max_new_tokens: NewTokens = 40,
     seed: Seed = None,
     compare: Annotated[
@@ -66,6 +68,7 @@ def generate(
         execution=execution,
         relinearize=relinearize,
         correction=correction,
+        cap=cap,
         trace=False,
     )
     with attached:

@@ -1,14 +1,18 @@
 """Models by the names that the command line knows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from steersman import windtunnel
 from steersman.cli.console import note
 from steersman.cli.writing import as_example
-from steersman.data import ContrastivePairs, Example, read_prompts
-from steersman.data.files import read_table
-from steersman.data.records import read_side
+from steersman.data import (
+    AlignedPairs,
+    ContrastivePairs,
+    Example,
+    load_examples,
+    read_prompts,
+)
 from steersman.errors import InputError, UnknownNameError
 from steersman.loading import AUTO, DTYPES, load
 from steersman.local_linearity import TEXTS
@@ -33,8 +37,8 @@ def open_model(name: str, dtype: str = AUTO, device_map: str | None = None) -> t
     return windtunnel.load(dtype=DTYPES.get(dtype, DTYPES["float32"]))
 
 
-def open_pairs(name: str, *, count: int, seed: int, chat: bool) -> ContrastivePairs:
-    """Contrastive pairs from a file, or of the wind tunnel's world.
+def open_pairs(name: str, *, count: int, seed: int, chat: bool) -> ContrastivePairs | AlignedPairs:
+    """Contrastive or aligned pairs from a file, or pairs of the wind tunnel's world.
 
     Args:
         name: a path, or `windtunnel:` and a behaviour.
@@ -49,7 +53,7 @@ def open_pairs(name: str, *, count: int, seed: int, chat: bool) -> ContrastivePa
     kind, colon, behaviour = name.partition(":")
     if kind == WINDTUNNEL and colon:
         return windtunnel.behaviour(behaviour).pairs(seed, count)
-    return ContrastivePairs.load(name, chat=chat)
+    return load_examples(name, chat=chat)
 
 
 def open_domains(
@@ -90,8 +94,5 @@ def open_prompts(name: str, *, count: int, seed: int, chat: bool) -> list[Exampl
     kind, colon, behaviour = name.partition(":")
     if kind == WINDTUNNEL and colon:
         return [item.prompt for item in windtunnel.behaviour(behaviour).items(seed, count)]
-    table = read_table(name)
-    if isinstance(table, Mapping):
-        raise InputError(f"{name} is an object; prompts are a list of texts or conversations.")
-    prompts = read_side(table, None)
+    prompts = [one for domain in read_prompts(name).values() for one in domain]
     return [as_example(one, chat) if isinstance(one, str) else one for one in prompts]

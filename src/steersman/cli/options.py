@@ -86,6 +86,14 @@ Correction = Annotated[
         help="Share of what a token missed that the next is asked for; with --execution feedback.",
     ),
 ]
+Cap = Annotated[
+    float | None,
+    typer.Option(
+        "--cap",
+        help="The longest push relative to the residual stream, such as 0.1.",
+        show_default=False,
+    ),
+]
 NewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="How much to write.")]
 Seed = Annotated[
     int | None,

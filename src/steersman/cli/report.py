@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.text import Text
@@ -80,9 +80,10 @@ def report(
         execution=execution,
         relinearize=relinearize,
     )
-    # At target 0 a plan adds nothing: the bare model, with a trace.
+    # At target 0 nothing is added: the bare model, with a trace. A plan takes one pass for it.
     zero = dict.fromkeys(chosen.features.names, 0.0)
-    bare = chosen.attach(loaded, zero, reference="relative", execution="plan", tokens=tokens)
+    how: Literal["plan", "feedback"] = "plan" if bool(chosen.plan.any()) else "feedback"
+    bare = chosen.attach(loaded, zero, reference="relative", execution=how, tokens=tokens)
     writers = loaded, tokenizer, prompt, encoded, max_new_tokens, seed
     steered, unsteered = _record(run, *writers), _record(bare, *writers)
     strength = shown(asked, "target") if paper is None else shown(paper, "lambda")

@@ -1,5 +1,6 @@
 """Control on a linear time-varying plant. Torch only: it knows no language model."""
 
+from steersman.control.angular import AngularLaw
 from steersman.control.authority import (
     Authority,
     AuthorityRow,
@@ -8,6 +9,7 @@ from steersman.control.authority import (
     observability,
 )
 from steersman.control.bounds import Remainder, error_bound
+from steersman.control.capped import Capped
 from steersman.control.conformal import conformal_bound, prompts_needed
 from steersman.control.effort import Effort
 from steersman.control.feature_cost import FeatureCost
@@ -15,6 +17,7 @@ from steersman.control.feature_design import FeatureDesign
 from steersman.control.field import AffineField
 from steersman.control.law import AffineLaw, Law
 from steersman.control.loop import ClosedLoop
+from steersman.control.low_rank import LowRankGains, low_rank_gains
 from steersman.control.lqr import cost, feature_gains, least_errors
 from steersman.control.lyapunov import Lyapunov
 from steersman.control.observer import DisturbanceObserver
@@ -39,6 +42,7 @@ from steersman.control.subspaces import (
     similarities,
 )
 from steersman.control.system import LTVSystem, Plant
+from steersman.control.toward import Toward
 from steersman.control.trajectory import Trajectory, duality_gap, roll_out
 
 __all__ = [
@@ -57,6 +61,8 @@ __all__ = [
     "Authority",
     "AuthorityRow",
     "ClosedLoop",
+    "AngularLaw",
+    "Capped",
     "Effort",
     "FeatureCost",
     "FeatureDesign",
@@ -64,6 +70,7 @@ __all__ = [
     "LTVSystem",
     "Law",
     "Lyapunov",
+    "LowRankGains",
     "PIDLaw",
     "PIDState",
     "Paper",
@@ -78,6 +85,7 @@ __all__ = [
     "RowsLaw",
     "Stage",
     "Target",
+    "Toward",
     "Trajectory",
     "Units",
     "answer",
@@ -92,6 +100,7 @@ __all__ = [
     "feature_lqr",
     "least_errors",
     "observability",
+    "low_rank_gains",
     "plan",
     "prefilter",
     "prompts_needed",

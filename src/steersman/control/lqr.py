@@ -50,21 +50,25 @@ def feature_gains(
     return gains
 
 
-def least_errors(V: Float[Tensor, "blocks n k"]) -> Float[Tensor, "blocks n k"]:
-    """`D_t = V_t (V_t' V_t)^-1`: `D_t e` is the shortest state error whose features are `e`.
+def least_errors(
+    V: Float[Tensor, "blocks n k"], along: Float[Tensor, "blocks n k"] | None = None
+) -> Float[Tensor, "blocks n k"]:
+    """`D_t = C_t (V_t' C_t)^-1`: `D_t e` is the state error along `C_t` whose features are `e`.
 
-    Of one unit direction it is that direction: the paper's error `(s_t - v_t' x_t) v_t`. Where a
-    feature has no direction its column is zero.
+    With `C_t = V_t` it is the shortest of all, and of one unit direction that direction: the
+    paper's error `(s_t - v_t' x_t) v_t`. Where a feature has no direction its column is zero.
 
     Args:
         V: the features' directions at each block's input, a column each; those that are not zero
             linearly independent.
+        along: `C_t`, what states err along, a column each; None is `V_t`.
 
     Source:
         A-LQR (arXiv 2604.19018), theorem 4.1, for one feature; several are ours.
     """
-    inverse: Tensor = torch.linalg.pinv(V.double())
-    return inverse.mT.to(V)
+    C = (V if along is None else along).double()
+    inverse: Tensor = torch.linalg.pinv(V.double().mT @ C)
+    return (C @ inverse).to(V)
 
 
 def cost(

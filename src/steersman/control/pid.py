@@ -29,22 +29,23 @@ class PIDLaw(Law[PIDState]):
     """A controller in depth: the integral and the derivative are those of one token's errors.
 
         e_t = s_t - v_t' x_t
-        u_t = (kp e_t + ki sum_{i<=t} e_i + kd (e_t - e_{t-1})) v_t
+        u_t = (kp e_t + ki sum_{i<=t} e_i + kd (e_t - e_{t-1})) p_t
 
     Both start anew with every forward pass and belong to each row alone. Where `cap` is given,
     `|u_t| <= cap |x_t|`, and the integral of a row waits while its input is held back (anti-windup
     by conditional integration), so that it does not pile up errors that nothing could act on.
 
     Args:
-        v: what is observed, and acted along, `(blocks, n)`, float32 or float64.
+        v: what is observed, `(blocks, n)`, float32 or float64.
         kp: gain of the error.
         ki: gain of its sum.
         kd: gain of its difference; zero at the first block that acts.
         cap: the longest input relative to the state; None is no cap.
         active: the blocks where it acts; None is every block.
+        p: what is acted along, like `v`; None is `v` itself.
 
     Raises:
-        ShapeError: `v` is not `(blocks, n)`.
+        ShapeError: `v` is not `(blocks, n)`, or `p` is not like it.
         InputError: half precision, a cap that is not above zero, no gain at all, or an active block
             that does not exist.
         NumericalError: NaN or infinity.
@@ -59,6 +60,7 @@ class PIDLaw(Law[PIDState]):
     kd: float = 0.0
     cap: float | None = None
     active: tuple[int, ...] | None = None
+    p: Float[Tensor, "blocks n"] | None = None
 
     def __post_init__(self) -> None:
         """Check the direction and the numbers."""
@@ -71,6 +73,9 @@ class PIDLaw(Law[PIDState]):
         if self.cap is not None and not self.cap > 0:
             raise InputError(f"cap is {self.cap}; it must be above zero, or None for no cap.")
         require_blocks(self.active, self.blocks)
+        if self.p is not None:
+            require_shape("p", self.p, ("blocks", self.blocks), ("n", self.n))
+            require_real("p", self.p)
 
     @property
     def blocks(self) -> int:
@@ -98,7 +103,8 @@ class PIDLaw(Law[PIDState]):
 
     def to(self, device: torch.device | str) -> "PIDLaw":
         """The same law on another device, in the same precision."""
-        return replace(self, v=self.v.to(device))
+        p = None if self.p is None else self.p.to(device)
+        return replace(self, v=self.v.to(device), p=p)
 
     def init(self, rows: int) -> PIDState:
         """No error yet."""
@@ -127,7 +133,10 @@ class PIDLaw(Law[PIDState]):
         given = self._held(wanted, x, block)
         waits = (given != wanted) & (wanted * error * self.ki > 0)
         kept = torch.where(waits, state.integral.to(error), integral)
-        return PIDState(kept, error), given.unsqueeze(-1) * self.v[block]
+        return PIDState(kept, error), given.unsqueeze(-1) * self._along(block)
+
+    def _along(self, block: int) -> Float[Tensor, " n"]:
+        return (self.v if self.p is None else self.p)[block]
 
     def _held(
         self, wanted: Float[Tensor, " rows"], x: Float[Tensor, "rows n"], block: int
@@ -136,5 +145,5 @@ class PIDLaw(Law[PIDState]):
             return wanted
         most = self.cap * torch.linalg.vector_norm(x.to(self.dtype), dim=-1)
         # A state without contrast has v = 0, and any number of it is as long as none.
-        length = torch.linalg.vector_norm(self.v[block])
+        length = torch.linalg.vector_norm(self._along(block))
         return wanted.clamp(-most / length, most / length) if bool(length) else wanted

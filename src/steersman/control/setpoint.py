@@ -27,7 +27,7 @@ class Units:
     """What units of target are worth at each block's input: `s_t = origin_t + norm_t target`.
 
     Args:
-        norm: natural units `|c_t|` of one feature, `(blocks,)`, or of `k` of them, `(blocks, k)`,
+        norm: natural units `v_t'c_t` of one feature, `(blocks,)`, or of `k` of them, `(blocks, k)`,
             each with a target of its own; or what one unit of each target asks of each of the `k`
             numbers that a law observes, `(blocks, k, features)`, and `(blocks, rows, k, features)`
             where that differs from row to row.

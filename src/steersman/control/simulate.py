@@ -99,8 +99,11 @@ def reached(
 ) -> Float[Tensor, "features demands"]:
     """`V' delta_T`: how far `inputs`, from `delta_0 = 0`, move the features after the last block.
 
-    A shift no longer than the rounding of `v' delta_T` is zero: a feature orthogonal to what the
-    inputs move has no authority over it.
+        V' delta_T = sum_t W_{t+1}' u_t,   W_T = V,   W_t = A_t' W_{t+1}
+
+    The plant is asked for a column a feature at every block, however many schedules there are. A
+    shift no longer than the rounding of that sum is zero: a feature that the inputs move only by
+    rounding is not moved.
 
     Args:
         system: the plant.
@@ -113,14 +116,14 @@ def reached(
     n = ("n", system.n)
     require_shape("inputs", inputs, ("blocks", system.blocks), n, ("demands", inputs.shape[-1]))
     require_shape("terminal", terminal, n, ("features", terminal.shape[-1]))
-    ends = torch.stack([_terminal(system, one) for one in inputs.unbind(-1)], dim=-1)
-    V = terminal.to(inputs)
-    shift = V.mT @ ends
-    rounding = 16 * torch.finfo(V.dtype).eps * V.norm(dim=0).unsqueeze(1) * ends.norm(dim=0)
+    W = terminal.to(inputs)
+    shift = size = W.new_zeros(W.shape[1], inputs.shape[-1])
+    eps = torch.finfo(W.dtype).eps
+    for block in reversed(range(system.blocks)):
+        shift = shift + W.mT @ inputs[block]
+        size = size + W.norm(dim=0).unsqueeze(1) * inputs[block].norm(dim=0)
+        if block:
+            pulled = system.vjp(block, W)
+            W, eps = pulled.to(W), max(eps, torch.finfo(pulled.dtype).eps)
+    rounding = 16 * system.blocks * eps * size
     return shift.masked_fill(shift.isfinite() & (shift.abs() <= rounding), 0.0)
-
-
-def _terminal(system: Plant, inputs: Float[Tensor, "blocks n"]) -> Float[Tensor, " n"]:
-    """`delta_T`, the state after the last block, from `delta_0 = 0`."""
-    at_rest = inputs.new_zeros(system.n)
-    return propagate(system.jvp, system.blocks, at_rest, lambda block, _: inputs[block])[0][-1]

@@ -62,14 +62,28 @@ def joined(question: Example, answer: Example, *, chat: bool) -> Example:
         A text where both are texts and `chat` is off; else a conversation.
     """
     if isinstance(question, str) and isinstance(answer, str) and not chat:
-        if answer.startswith(question):
-            return answer
-        touching = question[-1].isspace() or answer[0].isspace()
-        return f"{question}{answer}" if touching else f"{question} {answer}"
+        return answer if answer.startswith(question) else behind(question, answer)
     before = _turn("user", question)
     after = _turn("assistant", answer)
     complete = after[: len(before)] == before or after[0]["role"] in ("system", "user")
     return after if complete else before + after
+
+
+def behind(context: Example, continuation: Example) -> Example:
+    """A continuation behind a context, as one example.
+
+    Two texts are put together with one space where neither has white space at the joint. Where
+    either is a conversation, a text context is the system prompt, and a text continuation what the
+    assistant says.
+
+    Args:
+        context: a text or the conversation so far.
+        continuation: a text or further messages.
+    """
+    if isinstance(context, str) and isinstance(continuation, str):
+        touching = context[-1].isspace() or continuation[0].isspace()
+        return f"{context}{'' if touching else ' '}{continuation}"
+    return _turn("system", context) + _turn("assistant", continuation)
 
 
 def require_one_kind(desired: Sequence[Example], undesired: Sequence[Example]) -> None:

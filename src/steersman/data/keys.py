@@ -24,6 +24,10 @@ TEXT_KEYS = ("text", "statement", "sentence", "messages", "content", *QUESTION_K
 """What the example is called in a labelled or one-sided row."""
 
 
+CONTINUATION_KEYS = ("continuation", "continuations", "conversation")
+"""What follows both contexts is called in a row of aligned pairs."""
+
+
 def renamed(row: Row, columns: Mapping[str, str] | None) -> dict[str, object]:
     """The record of a row under the names that are used here.
 

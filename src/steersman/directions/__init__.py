@@ -8,11 +8,17 @@ from steersman.directions.conditional import (
     choose,
     conditional_shift,
 )
+from steersman.directions.covariance import Covariance, shrunk_covariance
 from steersman.directions.direction import Direction, StateRow
 from steersman.directions.doubts import worth_steering
 from steersman.directions.features import ALONE, Features, listed
 from steersman.directions.mean_difference import contrast
+from steersman.directions.natural import Natural, natural_differences
+from steersman.directions.observer import MeanDifference, Observer
+from steersman.directions.observers import observer_named
+from steersman.directions.probe import Probe
 from steersman.directions.separation import Separation, separation
+from steersman.directions.whitened import Whitened
 
 __all__ = [
     "ALONE",
@@ -20,14 +26,23 @@ __all__ = [
     "RIDGES",
     "Choice",
     "ConditionalShift",
+    "Covariance",
     "Direction",
     "Features",
+    "MeanDifference",
+    "Natural",
+    "Observer",
+    "Probe",
     "Separation",
     "StateRow",
+    "Whitened",
     "choose",
     "conditional_shift",
     "contrast",
     "listed",
+    "natural_differences",
+    "observer_named",
     "separation",
+    "shrunk_covariance",
     "worth_steering",
 ]

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from steersman.directions.leaving_out import parts
 from steersman.errors import InputError
 
 RANKS = (1, 2, 4, 8, 16)
@@ -58,8 +59,9 @@ def conditional_shift(
 
         minimise  sum_i |shift_i - m - M (x_i - xbar)|^2 + ridge (tr K / N) |M|^2,   rank M <= k
 
-    Solved in the dual, `K = X X'` of the centred states, and projected on the leading right
-    singular vectors of the fitted values: no matrix of the model's width is made.
+    Solved through the spectrum of the smaller of `X X'` and `X' X`, `K = X X'` of the centred
+    states, and projected on the leading right singular vectors of the fitted values: no matrix of
+    the model's width is made where there are fewer rows.
 
     Args:
         x: states in the undesired context.
@@ -75,11 +77,10 @@ def conditional_shift(
     """
     if rank < 1 or not ridge > 0:
         raise InputError(f"rank is {rank} and ridge {ridge}; give a rank of 1 or more, ridge > 0.")
-    dual = _Dual.of(x.double(), shift.double())
-    G, alpha = dual.solved(ridge)
-    G, alpha = G[:, :rank], alpha @ G[:, :rank]
-    H = dual.X.mT @ alpha
-    base = dual.mean_shift - G @ (H.mT @ dual.mean)
+    spectrum = _Spectrum.of(x.double(), shift.double())
+    found = spectrum.solved(ridge)
+    H, G = (part[:, :rank] for part in found)
+    base = spectrum.mean_shift - G @ (H.mT @ spectrum.mean)
     zero = torch.zeros_like(base).unsqueeze(1)
     o = torch.zeros(G.shape[1] + 1).to(base)
     o[-1] = 1.0
@@ -90,6 +91,7 @@ def choose(
     x: Float[Tensor, "rows n"],
     shift: Float[Tensor, "rows n"],
     group: Int[Tensor, " rows"],
+    continuation: Int[Tensor, " rows"] | None = None,
     *,
     ranks: Sequence[int] = RANKS,
     ridges: Sequence[float] = RIDGES,
@@ -102,33 +104,28 @@ def choose(
         x: states in the undesired context.
         shift: where the same tokens are in the desired one, minus `x`.
         group: which pair each row is of; a pair is left out as a whole.
+        continuation: what each row goes on with; what is left out has no continuation in common
+            with the rest, where there are as many as folds.
         ranks: to choose from.
         ridges: to choose from.
         folds: parts that are left out in turn.
         seed: of the parts.
 
     Raises:
-        InputError: fewer pairs than folds.
+        InputError: fewer pairs than folds, or pairs that cannot be left out without all others.
     """
-    pairs = torch.tensor(sorted(set(group.tolist())))
-    if len(pairs) < folds:
-        raise InputError(f"{len(pairs)} pairs cannot be left out in {folds} parts: give more.")
-    order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(seed))
-    part = torch.empty(len(pairs), dtype=torch.long)
-    part[order] = torch.arange(len(pairs)) % folds
-    fold = part[torch.searchsorted(pairs, group)]
+    labels = [group] if continuation is None else [group, continuation]
     left = torch.zeros(len(ranks), len(ridges), dtype=torch.float64)
     by_mean = total = 0.0
-    for index in range(folds):
-        test = fold == index
-        dual = _Dual.of(x[~test].double(), shift[~test].double())
-        centred, wanted = x[test].double() - dual.mean, shift[test].double()
-        rest = wanted - dual.mean_shift
+    for train, test in parts(labels, folds, seed=seed):
+        spectrum = _Spectrum.of(x[train].double(), shift[train].double())
+        centred, wanted = x[test].double() - spectrum.mean, shift[test].double()
+        rest = wanted - spectrum.mean_shift
         by_mean += float(rest.square().sum())
         total += float(wanted.square().sum())
         for j, ridge in enumerate(ridges):
-            directions, alpha = dual.solved(ridge)
-            seen = centred @ (dual.X.mT @ (alpha @ directions))
+            observers, directions = spectrum.solved(ridge)
+            seen = centred @ observers
             for i, rank in enumerate(ranks):
                 found = seen[:, :rank] @ directions[:, :rank].mT
                 left[i, j] += float((rest - found).square().sum())
@@ -139,30 +136,45 @@ def choose(
     return Choice(ranks[i], ridges[j], 1 - float(left[i, j]) / total, 1 - by_mean / total)
 
 
-class _Dual(NamedTuple):
-    """Centred states and shifts, and the spectrum of the states' inner products."""
+class _Spectrum(NamedTuple):
+    """Centred states `X = U S V'`, and the centred shifts `Y` as `U` sees them.
 
-    X: Float[Tensor, "rows n"]
-    Y: Float[Tensor, "rows n"]
+    Attributes:
+        V: right singular vectors of the states, `(n, r)`.
+        sizes: `S`, `(r,)`, none of them no more than rounding.
+        projected: `U' Y`, `(r, n)`.
+        rows: how many states there are.
+        mean: of the states.
+        mean_shift: of the shifts.
+    """
+
+    V: Float[Tensor, "n r"]
+    sizes: Float[Tensor, " r"]
+    projected: Float[Tensor, "r n"]
+    rows: int
     mean: Float[Tensor, " n"]
     mean_shift: Float[Tensor, " n"]
-    values: Float[Tensor, " rows"]
-    vectors: Float[Tensor, "rows rows"]
 
     @classmethod
-    def of(cls, x: Tensor, shift: Tensor) -> "_Dual":
+    def of(cls, x: Float[Tensor, "rows n"], shift: Float[Tensor, "rows n"]) -> "_Spectrum":
         mean, mean_shift = x.mean(0), shift.mean(0)
         X, Y = x - mean, shift - mean_shift
-        values, vectors = torch.linalg.eigh(X @ X.mT)
-        return cls(X, Y, mean, mean_shift, values.clamp_min(0), vectors)
+        few = len(X) <= X.shape[1]
+        squares, vectors = torch.linalg.eigh(X @ X.mT if few else X.mT @ X)
+        kept = squares > squares[-1].clamp_min(0) * torch.finfo(X.dtype).eps * max(X.shape)
+        sizes, vectors = squares[kept].sqrt(), vectors[:, kept]
+        V = X.mT @ (vectors / sizes) if few else vectors
+        projected = vectors.mT @ Y if few else (V / sizes).mT @ (X.mT @ Y)
+        return cls(V, sizes, projected, len(X), mean, mean_shift)
 
-    def solved(self, ridge: float) -> tuple[Tensor, Tensor]:
-        """Leading directions of the fitted shifts, `(n, r)`, and the dual coefficients."""
-        scale = float(self.values.sum())
-        if scale == 0.0:  # one state for all: only the mean can be learnt
-            return torch.zeros_like(self.X.mT)[:, :1], torch.zeros_like(self.Y)
-        rotated = self.vectors.mT @ self.Y
-        alpha = rotated / (self.values + ridge * scale / len(self.values)).unsqueeze(1)
-        fitted = self.values.unsqueeze(1) * alpha
-        directions = torch.linalg.svd(fitted, full_matrices=False).Vh.mT
-        return directions, self.vectors @ alpha
+    def solved(self, ridge: float) -> tuple[Float[Tensor, "n r"], Float[Tensor, "n r"]]:
+        """`H` and `G` of the ridge solution `M = G H'`, the leading directions first."""
+        if not len(self.sizes):  # one state for all: only the mean can be learnt
+            nothing = torch.zeros_like(self.mean).unsqueeze(1)
+            return nothing, nothing
+        squares = self.sizes.square()
+        weight = self.sizes / (squares + ridge * float(squares.sum()) / self.rows)
+        coefficients = weight.unsqueeze(1) * self.projected
+        fitted = self.sizes.unsqueeze(1) * coefficients
+        G = torch.linalg.svd(fitted, full_matrices=False).Vh.mT
+        return self.V @ (coefficients @ G), G

@@ -15,7 +15,7 @@ class StateRow(NamedTuple):
 
     Attributes:
         state: `t` of `x_t`: the input of block `t`; the last one is the last block's output.
-        norm: `|c_t|`, what one natural unit is worth in the residual stream.
+        norm: `v_t' c_t`, what one natural unit is worth along the direction.
         origin: the feature of the undesired examples.
         separation: d' out of sample.
         separation_se: its standard error.
@@ -32,15 +32,17 @@ class StateRow(NamedTuple):
 class Direction:
     """A semantic feature `v_t' x_t` at the states `x_0 .. x_T`, with its natural units.
 
-        c_t = mean(x_t | desired) - mean(x_t | undesired),   v_t = c_t / |c_t|
-        in natural units the feature is   (v_t' x_t - origin_t) / |c_t|:  0 undesired, 1 desired
+        c_t = mean(x_t | desired) - mean(x_t | undesired)
+        in natural units the feature is   (v_t' x_t - origin_t) / v_t'c_t:  0 undesired, 1 desired
 
-    A state without contrast has `v_t = 0`: nothing is observed there, and nothing asked for.
+    `v_t` is where one looks, `c_t` what one adds. By default they are parallel, `v_t = c_t/|c_t|`
+    and one unit is `|c_t|`; another observer may tell the sides apart better. A state without
+    contrast has `v_t = 0`: nothing is observed there, and nothing asked for.
 
     Args:
         contrast: `c_t`, `(states, n)`, in units of the residual stream.
         vectors: `v_t`, of length one or zero, `(states, n)`.
-        norm: `|c_t|`, `(states,)`.
+        norm: `v_t' c_t`, zero or above, `(states,)`.
         origin: `v_t' mean(x_t | undesired)`, `(states,)`.
         separation: d' of the two sides along the direction, out of sample, `(states,)`.
         separation_se: its standard error; infinite where it could not be measured, `(states,)`.
@@ -85,8 +87,17 @@ class Direction:
         """Width of the residual stream."""
         return self.contrast.shape[1]
 
+    @property
+    def patterns(self) -> Float[Tensor, "states n"]:
+        """`p_t = c_t / v_t'c_t`: what moves the feature by one as the examples do; `v_t' p_t = 1`.
+
+        Zero at a state without contrast. Where the contrast itself is observed it is `v_t`.
+        """
+        unit = self.norm.unsqueeze(-1)
+        return torch.where(unit > 0, self.contrast / unit, torch.zeros_like(self.contrast))
+
     def features(self, x: Float[Tensor, "rows states n"]) -> Float[Tensor, "rows states"]:
-        """`(v_t' x_t - origin_t) / |c_t|`: each state's feature in natural units.
+        """`(v_t' x_t - origin_t) / v_t'c_t`: each state's feature in natural units.
 
         Args:
             x: states `x_0 .. x_T` of any rows, `(rows, states, n)`.

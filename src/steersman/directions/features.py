@@ -102,7 +102,7 @@ class Features:
 
     @cached_property
     def norm(self) -> Float[Tensor, "states features"]:
-        """`|c_t|` of each feature: one natural unit."""
+        """`v_t'c_t` of each feature: one natural unit."""
         return self.stacked("norm")
 
     @cached_property

@@ -1,6 +1,6 @@
-"""How far apart two sides are along their own mean difference, measured out of sample.
+"""How far apart two sides are along their own direction, measured out of sample.
 
-Along the mean difference of a few examples in thousands of dimensions, those very examples always
+Along a direction read from a few examples in thousands of dimensions, those very examples always
 look well separated. So the direction comes from some folds and the distance from the others.
 """
 
@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from steersman.directions.observer import MeanDifference, Observer, read_states
 from steersman.errors import InputError, ShapeError
 
 
@@ -24,22 +25,24 @@ def separation(
     desired: Float[Tensor, "desired states n"],
     undesired: Float[Tensor, "undesired states n"],
     *,
+    observer: Observer | None = None,
     folds: int = 5,
     seed: int = 0,
 ) -> Separation:
-    """Cross-fitted d' along the mean difference, for each state.
+    """Cross-fitted d' along what an observer reads, for each state.
 
-    With `c_f` the mean difference in fold `f`, `b_f` that of all the other folds, `w_f = b_f/|b_f|`
-    and `z = w_f' x` for `x` in fold `f`,
+    With `c_f` the mean difference in fold `f`, `b_f` that of all the other folds, `w_f` the unit
+    direction that the observer reads in these (`b_f/|b_f|` for the mean difference) and
+    `z = w_f' x` for `x` in fold `f`,
 
         d' = mean_f w_f'c_f / s,   s^2 = variance of z within sides and folds, pooled over the sides
         se^2 = phi (s_d^2 / N_d + s_u^2 / N_u) / s^2 + d'^2 / (2 df)
-        phi = rho (2 - rho)^2 + 2 (1 - rho),   rho = mean_f w_f'c_f / |b_f|, within 0 and 1
+        phi = rho (2 - rho)^2 + 2 (1 - rho),   rho = mean_f w_f'c_f / w_f'b_f, within 0 and 1
 
     `rho` is the share of the direction that is signal. Where it is one, `phi = 1` and the direction
     may be taken as given; where it is noise, each example helps to choose the others' direction,
     and the folds vary together. The first order of `d'` in the noise of the means, for noise that
-    is alike in all axes, gives `phi`.
+    is alike in all axes, gives `phi`; whitening makes it alike.
 
     The expectation of d' is 0 where there is no contrast. It is d' along the direction as it could
     be read from these examples, so less than along the true one where examples are few. Where
@@ -48,6 +51,7 @@ def separation(
     Args:
         desired: states of the desired examples, `(N_d, states, n)`.
         undesired: states of the undesired examples, `(N_u, states, n)`.
+        observer: along what; None is along the mean difference.
         folds: at most so many; fewer where a fold would have less than two examples of a side.
         seed: decides the folds.
 
@@ -72,7 +76,7 @@ def separation(
     if folds < 2:
         nothing = torch.zeros(states, dtype=torch.float64)
         return Separation(nothing, torch.full_like(nothing, torch.inf))
-    found = _out_of_sample(desired, undesired, folds, seed)
+    found = _out_of_sample(sides, observer or MeanDifference(), folds, seed)
     return _standardised(found, (len(desired), len(undesired)), _floor(sides))
 
 
@@ -110,22 +114,19 @@ class _OutOfSample(NamedTuple):
     freedom: int
 
 
-def _out_of_sample(desired: Tensor, undesired: Tensor, folds: int, seed: int) -> _OutOfSample:
-    sides = (desired, undesired)
+def _out_of_sample(
+    sides: tuple[Tensor, Tensor], observer: Observer, folds: int, seed: int
+) -> _OutOfSample:
     numbers = [_fold_numbers(len(side), folds, seed) for side in sides]
-    totals = [side.sum(0, dtype=torch.float64) for side in sides]
     shifts, shares, squares = [], [], []
     for fold in range(folds):
         held = [side[number == fold] for side, number in zip(sides, numbers, strict=True)]
-        others = [
-            (total - part.sum(0, dtype=torch.float64)) / (len(side) - len(part))
-            for total, part, side in zip(totals, held, sides, strict=True)
-        ]
-        b = others[0] - others[1]
-        w = torch.nn.functional.normalize(b, dim=-1)
+        rest = [side[number != fold] for side, number in zip(sides, numbers, strict=True)]
+        b = rest[0].mean(0, dtype=torch.float64) - rest[1].mean(0, dtype=torch.float64)
+        w = torch.nn.functional.normalize(read_states(observer, rest[0], rest[1]), dim=-1)
         z = [torch.einsum("esn,sn->es", part, w.to(part)).double() for part in held]
         shifts.append(z[0].mean(0) - z[1].mean(0))
-        shares.append(shifts[-1] / b.norm(dim=-1))
+        shares.append(shifts[-1] / (w * b).sum(-1))
         squares.append(torch.stack([(one - one.mean(0)).square().sum(0) for one in z]))
     freedom = torch.tensor([[len(side) - folds] for side in sides])
     variances = torch.stack(squares).sum(0) / freedom

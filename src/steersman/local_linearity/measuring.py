@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from steersman.data import ContrastivePairs
+from steersman.data import AlignedPairs, ContrastivePairs
 from steersman.directions import Direction
 from steersman.errors import InputError
 from steersman.fitting import read_direction
@@ -21,13 +21,13 @@ from steersman.local_linearity.remainders import measure_remainders
 from steersman.local_linearity.result import LinearityReport
 from steersman.local_linearity.spectra import DRAWS, default_rank, measure_spectra
 from steersman.local_linearity.steps import Steps, checked_scales, steps
-from steersman.plant import CHUNK, LastToken, Linearization, linearize, locate, unwrap
+from steersman.plant import CHUNK, Linearization, linearize, locate, unwrap
 from steersman.steering import Steering
 
 SCALES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """`|d| / |x|` of the steps, unless others are asked for."""
 
-Feature = ContrastivePairs | Steering | Direction
+Feature = ContrastivePairs | AlignedPairs | Steering | Direction
 """What a feature direction is taken from."""
 
 _ROUNDING = 0.01
@@ -136,8 +136,8 @@ def _direction(
     if isinstance(feature, Steering):
         feature.provenance.require_model(model, locate(model))
         return feature.direction
-    if isinstance(feature, ContrastivePairs):
-        return read_direction(model, tokenizer, feature, positions=LastToken(), progress=progress)
+    if isinstance(feature, ContrastivePairs | AlignedPairs):
+        return read_direction(model, tokenizer, feature, progress=progress)
     return feature
 
 

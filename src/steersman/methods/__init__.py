@@ -3,21 +3,41 @@
 from steersman.errors import UnknownNameError
 from steersman.methods.addition import ActivationAddition
 from steersman.methods.alqr import ALQR, ALQRPlus
+from steersman.methods.angular import AngularSteering
 from steersman.methods.base import (
     AlignedStates,
     Controller,
     Evidence,
     ExecutionName,
+    Means,
     Method,
     PlantKind,
+    Read,
     ReferenceName,
+    Settled,
 )
 from steersman.methods.counterfactual import Counterfactual
 from steersman.methods.coupling import Coupling, coupling
 from steersman.methods.feature_lqr import FeatureLQR
+from steersman.methods.open_loop import OpenLoopLQR
 from steersman.methods.pid import SPID, ProportionalAddition
+from steersman.methods.pid_steering import PIDSteering, PIDSteeringOnce
+from steersman.methods.tracking import Tracking
 
-_ALL = (ALQR, ALQRPlus, FeatureLQR, SPID, ProportionalAddition, ActivationAddition, Counterfactual)
+_ALL = (
+    ALQR,
+    ALQRPlus,
+    OpenLoopLQR,
+    FeatureLQR,
+    SPID,
+    ProportionalAddition,
+    PIDSteering,
+    PIDSteeringOnce,
+    ActivationAddition,
+    AngularSteering,
+    Tracking,
+    Counterfactual,
+)
 METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
 
 
@@ -39,16 +59,24 @@ __all__ = [
     "ActivationAddition",
     "AlignedStates",
     "ALQRPlus",
+    "AngularSteering",
     "Controller",
     "Counterfactual",
     "Coupling",
     "Evidence",
     "ExecutionName",
     "FeatureLQR",
+    "Means",
     "Method",
+    "OpenLoopLQR",
+    "PIDSteering",
+    "PIDSteeringOnce",
     "PlantKind",
     "ProportionalAddition",
+    "Read",
     "ReferenceName",
+    "Settled",
     "coupling",
+    "Tracking",
     "method_named",
 ]

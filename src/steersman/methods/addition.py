@@ -36,5 +36,4 @@ class ActivationAddition(Method):
         block = self.block if self.block >= 0 else int(direction.separation[1:].argmax())
         inputs = torch.zeros_like(direction.contrast[:-1])
         inputs[block] = direction.contrast[block + 1]
-        G = inputs.unsqueeze(-1)
-        return Controller(torch.zeros_like(G), G, G, torch.ones(blocks, 1, 1))
+        return Controller.schedule(inputs)

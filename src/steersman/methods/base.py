@@ -1,16 +1,18 @@
 """What a steering method is: directions and a plant become a controller."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from steersman.control import (
+    Absolute,
     AffineLaw,
+    Held,
     Law,
     LTVSystem,
     Plant,
@@ -20,7 +22,8 @@ from steersman.control import (
     Target,
     Units,
 )
-from steersman.directions import Direction, Features
+from steersman.diagnostics import Diagnostic
+from steersman.directions import Direction, Features, Natural
 from steersman.errors import InputError
 
 ReferenceName = Literal["relative", "absolute"]
@@ -39,7 +42,7 @@ class Controller:
     Args:
         H: what is observed at each block's input, `(blocks, n, k)`.
         G: what is added at its output for each unit of error, `(blocks, n, k)`.
-        plan: the inputs that moving one feature by its whole contrast `|c_t|`, and no other, asks
+        plan: the inputs that moving one feature by its whole unit `v_t'c_t`, and no other, asks
             for on the averaged plant, `(blocks, n, features)`; they reach it at the output of the
             last block.
         shifts: how far one unit of a feature's relative target moves the reference of each observed
@@ -50,6 +53,12 @@ class Controller:
     G: Float[Tensor, "blocks n k"]
     plan: Float[Tensor, "blocks n features"]
     shifts: Float[Tensor, "blocks k features"]
+
+    @classmethod
+    def schedule(cls, inputs: Float[Tensor, "blocks n"]) -> "Controller":
+        """One that observes nothing, and adds `target inputs_t` at the output of each block."""
+        G = inputs.unsqueeze(-1)
+        return cls(torch.zeros_like(G), G, G, inputs.new_ones(len(inputs), 1, 1))
 
     def observes(self, features: Features) -> bool:
         """Whether what is observed are the features `V_t' x_t` themselves."""
@@ -70,12 +79,49 @@ class AlignedStates:
     Args:
         desired: `x_0 .. x_T` of each token behind the desired context, `(tokens, states, n)`.
         undesired: of the same tokens behind the undesired one.
-        group: which pair each token is of, `(tokens,)`.
+        group: which pair each token is of, counted from 0, `(tokens,)`.
+        context: which two contexts each token is behind; None where each pair has its own.
+        continuation: which continuation each token is in; None where they are not told apart.
     """
 
     desired: Float[Tensor, "tokens states n"]
     undesired: Float[Tensor, "tokens states n"]
     group: Int[Tensor, " tokens"]
+    context: Int[Tensor, " tokens"] | None = None
+    continuation: Int[Tensor, " tokens"] | None = None
+
+    def by_pair(self) -> tuple[Float[Tensor, "pairs states n"], Float[Tensor, "pairs states n"]]:
+        """The mean over the tokens of each pair, desired and undesired."""
+        counts = self.group.bincount()
+        desired, undesired = (
+            states.new_zeros(len(counts), *states.shape[1:]).index_add_(0, self.group, states)
+            / counts[:, None, None]
+            for states in (self.desired, self.undesired)
+        )
+        return desired, undesired
+
+
+@dataclass(frozen=True, eq=False)
+class Means:
+    """The mean states of the two sides.
+
+    Args:
+        desired: mean `x_0 .. x_T` of the desired examples, `(states, n)`.
+        undesired: the same of the undesired ones.
+    """
+
+    desired: Float[Tensor, "states n"]
+    undesired: Float[Tensor, "states n"]
+
+    @property
+    def contrast(self) -> Float[Tensor, "states n"]:
+        """What is still missing: mean desired minus mean undesired."""
+        return self.desired - self.undesired
+
+
+Read = Callable[[Float[Tensor, "blocks n"] | None], Means]
+"""Reads the mean states of both sides, the undesired ones while this schedule steers them; None
+steers nothing. The schedule acts at the tokens at which the finished steering does by default."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,11 +133,16 @@ class Evidence:
         plant: the identified plant, an `LTVSystem` for methods that need its matrices; None where
             a method needs none.
         aligned: states of aligned pairs; None where a method needs none.
+        natural: how states differ naturally, as the method keeps it; None where it needs nothing.
+        read: runs the examples again, bare or steered, at the price of a forward pass over each;
+            None where there is no model to run.
     """
 
     features: Features
     plant: Plant | None = None
     aligned: AlignedStates | None = None
+    natural: Natural | None = None
+    read: Read | None = None
 
     @property
     def direction(self) -> Direction:
@@ -135,6 +186,25 @@ class Evidence:
             )
         return self.aligned
 
+    def require_read(self, method: str) -> Read:
+        """What reads the examples' mean states.
+
+        Raises:
+            InputError: there is none.
+        """
+        if self.read is None:
+            raise InputError(
+                f"{method} reads the examples' states while it is fitted: fit it on a model."
+            )
+        return self.read
+
+
+class Settled(NamedTuple):
+    """A method with its choices made, and what was found out on the way."""
+
+    method: "Method"
+    diagnostics: tuple[Diagnostic, ...] = ()
+
 
 class Method(ABC):
     """A named way to a controller; a frozen dataclass whose fields are its hyper-parameters.
@@ -149,6 +219,8 @@ class Method(ABC):
     """Whether it learns from states of aligned pairs, beyond the direction."""
     several: ClassVar[bool] = False
     """Whether it steers several features together."""
+    in_units: ClassVar[bool] = True
+    """Whether one unit of target is one natural unit of the feature after the last block."""
     reference: ClassVar[ReferenceName] = "relative"
     execution: ClassVar[ExecutionName] = "plan"
 
@@ -160,9 +232,17 @@ class Method(ABC):
             evidence: the directions, and what else the method says that it needs.
         """
 
-    def settled(self, evidence: Evidence) -> "Method":
+    def natural(
+        self,
+        desired: Float[Tensor, "desired states n"],
+        undesired: Float[Tensor, "undesired states n"],
+    ) -> Natural | None:
+        """What the method has to know, and keep, of how the two sides of a feature differ."""
+        return None
+
+    def settled(self, evidence: Evidence) -> Settled:
         """The same method with every choice made that it leaves to the evidence."""
-        return self
+        return Settled(self)
 
     def columns(self, features: int) -> int:
         """How many columns its products with the plant have at a time, about.
@@ -175,6 +255,32 @@ class Method(ABC):
     def relative(self, strength: Target, controller: Controller) -> tuple[Reference, Units]:
         """Where feedback wants what it observes, relative to what the token shows unsteered."""
         return Relative(strength), Units.shifts(controller.shifts)
+
+    def absolute(
+        self, strength: Target, controller: Controller, features: Features
+    ) -> tuple[Reference, Units]:
+        """Where feedback wants what it observes, whatever the token shows unsteered.
+
+        Raises:
+            InputError: what it observes has no absolute setpoint, or not at this strength.
+        """
+        if controller.observes(features):
+            return Absolute(strength), Units(features.norm[:-1], features.origin[:-1])
+        return self.held(strength, controller)
+
+    def held(self, strength: Target, controller: Controller) -> tuple[Reference, Units]:
+        """An absolute setpoint for a law that does not observe the features: the change it takes.
+
+        Raises:
+            InputError: the law is not asked for changes either.
+        """
+        relative, units = self.relative(strength, controller)
+        if not isinstance(relative, Relative):
+            raise InputError(
+                f"{self.name} does not observe the feature itself, so it knows no absolute "
+                "setpoint; use reference='relative'."
+            )
+        return Held(strength), units
 
     def law(self, controller: Controller) -> Law[Any]:
         """The law with feedback, as it is stepped in front of the blocks.

@@ -8,9 +8,17 @@ import torch
 from torch import Tensor
 
 from steersman.control import Absolute, AffineField, Reference, Target, Units
+from steersman.diagnostics import Diagnostic
 from steersman.directions import RANKS, RIDGES, Choice, choose, conditional_shift
 from steersman.errors import InputError
-from steersman.methods.base import Controller, Evidence, ExecutionName, Method, PlantKind
+from steersman.methods.base import (
+    Controller,
+    Evidence,
+    ExecutionName,
+    Method,
+    PlantKind,
+    Settled,
+)
 
 LITTLE = 0.05
 """Below this share of the shift explained out of sample there is little to steer by."""
@@ -37,14 +45,17 @@ class Counterfactual(Method):
     plant: ClassVar[PlantKind] = "none"
     aligned: ClassVar[bool] = True
     tokens: ClassVar[Literal["last", "all"]] = "all"
+    in_units: ClassVar[bool] = False
     execution: ClassVar[ExecutionName] = "feedback"
 
     block: int | None = None
     rank: int | None = None
     ridge: float | None = None
 
-    def settled(self, evidence: Evidence) -> "Counterfactual":
+    def settled(self, evidence: Evidence) -> Settled:
         """Block, rank and ridge as cross-validation chooses them, where they were left open.
+
+        With them comes a table of the share of the shift that is explained at every block.
 
         Warns where hardly anything of the shift is explained.
 
@@ -62,7 +73,8 @@ class Counterfactual(Method):
                 "differently behind the two contexts.",
                 stacklevel=2,
             )
-        return replace(self, block=block, rank=found.rank, ridge=found.ridge)
+        made = replace(self, block=block, rank=found.rank, ridge=found.ridge)
+        return Settled(made, (_shares(choices, block),))
 
     def explained(self, evidence: Evidence) -> dict[int, Choice]:
         """For each block that may act: rank and ridge, and the share that they explain unseen.
@@ -80,7 +92,8 @@ class Counterfactual(Method):
             block: choose(
                 pairs.undesired[:, block],
                 pairs.desired[:, block + 1] - pairs.undesired[:, block + 1],
-                pairs.group,
+                pairs.group if pairs.context is None else pairs.context,
+                pairs.continuation,
                 ranks=RANKS if self.rank is None else (self.rank,),
                 ridges=RIDGES if self.ridge is None else (self.ridge,),
             )
@@ -95,7 +108,7 @@ class Counterfactual(Method):
         """
         pairs = evidence.require_aligned(self.name)
         if self.block is None or self.rank is None or self.ridge is None:
-            return self.settled(evidence).solve(evidence)
+            return self.settled(evidence).method.solve(evidence)
         block, rank, ridge = self.block, self.rank, self.ridge
         x = pairs.undesired[:, block]
         shift = pairs.desired[:, block + 1] - pairs.undesired[:, block + 1]
@@ -115,6 +128,20 @@ class Counterfactual(Method):
     def relative(self, strength: Target, controller: Controller) -> tuple[Reference, Units]:
         """How much of the shift; what the token shows unsteered is the state that the law reads."""
         return Absolute(strength), Units.plain(len(controller.plan))
+
+
+def _shares(choices: dict[int, Choice], block: int) -> Diagnostic:
+    """What the map of each block is worth on what it has not seen."""
+    best = choices[block]
+    return Diagnostic(
+        name="Shift explained out of sample",
+        headline=(
+            f"the state explains {100 * best.explained:.0f} % of the shift at block {block} on "
+            f"pairs left out, the mean shift {100 * best.by_mean:.0f} %"
+        ),
+        columns=("block", "by the state", "by the mean shift", "rank", "ridge"),
+        rows=tuple((b, c.explained, c.by_mean, c.rank, c.ridge) for b, c in choices.items()),
+    )
 
 
 def _at(block: int, blocks: int, value: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Which feature pulls which, and what each demand costs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -14,7 +14,7 @@ from steersman.methods.base import Controller, Evidence, Method
 class Coupling:
     """How features that are steered together pull on each other, on the averaged plant.
 
-        interaction_ij = v_j' delta_T / |c_T^j|     under the plan that feature i has on its own
+        interaction_ij = v_j' delta_T / v_j'c_T^j   under the plan that feature i has on its own
         effort_i       = |plan of i, the others held put| / |c_T^i|
         alone_i        = |the plan that i has on its own| / |c_T^i|
 
@@ -67,7 +67,7 @@ class Coupling:
 
 
 def coupling(method: Method, evidence: Evidence, controller: Controller) -> Coupling | None:
-    """What a joint design has to reckon with; None where no plant is known.
+    """What a joint design has to reckon with; None where there is no plant, or no plan.
 
     Args:
         method: the method, settled.
@@ -75,7 +75,7 @@ def coupling(method: Method, evidence: Evidence, controller: Controller) -> Coup
         controller: what it solved.
     """
     features = evidence.features
-    if evidence.plant is None:
+    if evidence.plant is None or not bool(controller.plan.any()):
         return None
     unit = features.norm[-1]
     if len(features) == 1:  # its prefilter makes it move by one unit
@@ -88,14 +88,14 @@ def coupling(method: Method, evidence: Evidence, controller: Controller) -> Coup
         names=features.names,
         interaction=interaction,
         cosines=features.cosines[-1],
-        effort=_length(controller.plan) / unit,
-        alone=_length(alone) / unit,
+        effort=_length(controller.plan) / features.contrast[-1].norm(dim=0),
+        alone=_length(alone) / features.contrast[-1].norm(dim=0),
     )
 
 
 def _alone(method: Method, evidence: Evidence, name: str) -> Float[Tensor, "blocks n 1"]:
     """The plan of one feature's own design."""
-    return method.solve(Evidence(evidence.features.only(name), evidence.plant)).plan
+    return method.solve(replace(evidence, features=evidence.features.only(name))).plan
 
 
 def _length(plan: Float[Tensor, "blocks n features"]) -> Float[Tensor, " features"]:

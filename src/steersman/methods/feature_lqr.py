@@ -17,11 +17,12 @@ from steersman.control import (
     prefilter,
     roll_out,
 )
-from steersman.directions import Features, listed
+from steersman.directions import Features, Natural, listed, natural_differences
+from steersman.directions.natural import MOST, SHARE
 from steersman.errors import InputError
-from steersman.methods.base import Controller, Evidence, Method, PlantKind
+from steersman.methods.base import Controller, Evidence, Method, PlantKind, Settled
 
-Actuators = Literal["contrast", "state"]
+Actuators = Literal["contrast", "natural", "state"]
 Weight = float | tuple[float, ...]
 MANY = 8
 """Columns at a time of a cost-to-go that grows by the features at every weighted state."""
@@ -31,8 +32,8 @@ MANY = 8
 class FeatureLQR(Method):
     """Penalise the features and not the state: optimal, low rank, with feed-forward.
 
-        minimise  sum_i p_i (sum_t q (e_t^i/|c_t^i|)^2 + qf (e_T^i/|c_T^i|)^2) + r effort
-                  e_t = V_t' delta_t - tau |c_t|      x_{t+1} = A_t x_t + B_t w_t,  u_t = B_t w_t
+        minimise  sum_i p_i (sum_t q (e_t^i/v_t'c_t^i)^2 + qf (e_T^i/v_T'c_T^i)^2) + r effort
+                  e_t = V_t' delta_t - tau v_t'c_t    x_{t+1} = A_t x_t + B_t w_t,  u_t = B_t w_t
         u_t = G_t (s_t - H_t' x_t)                    H_t = A_t' W_{t+1}
 
     Errors and efforts are in natural units, so that the weights mean the same for every model. The
@@ -45,14 +46,17 @@ class FeatureLQR(Method):
         r: weight of the input, above zero: one number, or one a block.
         qf: weight of the error after the last block.
         actuators: what a block may add: "contrast", multiples of the contrasts at its output, which
-            natural states show, each at the effort `sum_i (w^i/|c_T^i|)^2`; or "state", anything,
-            at `|u|^2` over the mean of `|c_T^i|^2`. Least effort in every direction of the state
-            finds directions that natural states never use, and moves the feature without the
-            behaviour. Contrasts that are alike at a block share the work there; pushing one of
-            them against the other is dear, as natural states seldom show that.
+            natural states show, each at the effort `sum_i (w^i/|c_T^i|)^2`; "natural", the leading
+            directions in which paired examples differ there, at `w'w` in such differences; or
+            "state", anything, at `|u|^2` over the mean of `|c_T^i|^2`. Least effort in every
+            direction of the state finds directions that natural states never use, and moves the
+            feature without the behaviour. Contrasts that are alike at a block share the work there;
+            pushing one of them against the other is dear, as natural states seldom show that.
         blocks: which blocks may act; empty is all of them.
         rank: the most columns that the cost-to-go keeps; None keeps all.
         weights: `p_i` of each feature by its name, above zero; 1 for those that are not named.
+        share: of a feature's mean square difference, that its "natural" actuators hold.
+        most: the most "natural" actuators of a feature at a block.
     """
 
     name: ClassVar[str] = "feature-lqr"
@@ -67,6 +71,22 @@ class FeatureLQR(Method):
     blocks: tuple[int, ...] = ()
     rank: int | None = None
     weights: dict[str, float] = field(default_factory=dict)
+    share: float = SHARE
+    most: int = MOST
+
+    def natural(
+        self,
+        desired: Float[Tensor, "desired states n"],
+        undesired: Float[Tensor, "undesired states n"],
+    ) -> Natural | None:
+        """The leading directions in which the examples differ, where they are the actuators.
+
+        Raises:
+            InputError: `share` or `most` cannot be, or there are too few examples.
+        """
+        if self.actuators != "natural":
+            return None
+        return natural_differences(desired, undesired, share=self.share, most=self.most)
 
     def solve(self, evidence: Evidence) -> Controller:
         """The design for one unit of each target on the averaged plant, prefiltered to reach it.
@@ -78,7 +98,7 @@ class FeatureLQR(Method):
                 they cannot meet together.
         """
         features, system = evidence.features, evidence.require_plant(self.name)
-        design = self.design(features, system)
+        design = self.design(features, system, evidence.natural)
         # A unit of each feature's target, the others held put: (states, k, demands).
         asked = torch.diag_embed(features.norm.double())
         best = [_best(design, demand, system) for demand in asked.unbind(-1)]
@@ -93,12 +113,14 @@ class FeatureLQR(Method):
             shifts=(design.shifts(asked) @ scale).to(like),
         )
 
-    def design(self, features: Features, system: Plant) -> FeatureDesign:
+    def design(
+        self, features: Features, system: Plant, natural: Natural | None = None
+    ) -> FeatureDesign:
         """The feature LQR of these features on this plant, in float64.
 
         Raises:
-            InputError: weights, blocks or a rank that cannot be, or features that cannot be told
-                apart where they are weighted.
+            InputError: weights, blocks or a rank that cannot be, features that cannot be told apart
+                where they are weighted, or natural actuators of which nothing is known.
         """
         blocks, unit = system.blocks, features.norm.double()
         # A state without contrast asks for nothing, whatever its unit.
@@ -111,9 +133,9 @@ class FeatureLQR(Method):
                 features.require_independent(state)
         V = features.vectors.double()
         cost = FeatureCost(V, q.unsqueeze(1) * p / square[:-1], self.qf * p / square[-1])
-        return feature_lqr(system.vjp, cost, self._effort(V, square[-1]), self.rank)
+        return feature_lqr(system.vjp, cost, self._effort(features, natural), self.rank)
 
-    def settled(self, evidence: Evidence) -> "FeatureLQR":
+    def settled(self, evidence: Evidence) -> Settled:
         """The same method; it leaves nothing to the evidence but the names of the features.
 
         Raises:
@@ -123,7 +145,7 @@ class FeatureLQR(Method):
         unknown = [name for name in self.weights if name not in names]
         if unknown:
             raise InputError(f"weights names {listed(unknown)}; there is {listed(names)}.")
-        return self
+        return Settled(self)
 
     def columns(self, features: int) -> int:
         """As many as the cost-to-go has: with a weight on the last state alone, the features."""
@@ -138,21 +160,30 @@ class FeatureLQR(Method):
                 )
         return torch.tensor([self.weights.get(name, 1.0) for name in names], dtype=torch.float64)
 
-    def _effort(self, V: Float[Tensor, "states n k"], square: Float[Tensor, " k"]) -> Effort:
+    def _effort(self, features: Features, natural: Natural | None) -> Effort:
         """What the blocks may add, and its weight in natural units."""
         if self.actuators not in get_args(Actuators):
             raise InputError(
                 f"actuators is {self.actuators!r}; choose one of {', '.join(get_args(Actuators))}."
             )
-        blocks = len(V) - 1
+        blocks = features.blocks
         wrong = sorted(set(self.blocks) - set(range(blocks)))
         if wrong:
             raise InputError(f"blocks names {wrong}; the model has blocks 0 .. {blocks - 1}.")
         r = _each("r", self.r, blocks)
         r[[t for t in range(blocks) if self.blocks and t not in self.blocks]] = torch.inf
+        if self.actuators == "natural":
+            if natural is None:
+                raise InputError(
+                    "natural actuators need to know how states differ naturally: fit from examples."
+                )
+            return Effort(r, tuple(natural.factors[1:].double()))
+        contrast = features.contrast.double()
+        square = contrast[-1].square().sum(0)
         if self.actuators == "state":
             return Effort(r / square.mean())
-        return Effort(tuple(r.unsqueeze(1) / square), tuple(V[1:]))
+        units = torch.nn.functional.normalize(contrast[1:], dim=1)
+        return Effort(tuple(r.unsqueeze(1) / square), tuple(units))
 
 
 def _each(name: str, weight: Weight, blocks: int) -> Float[Tensor, " blocks"]:

@@ -14,11 +14,12 @@ from steersman.methods.base import Controller, Evidence, Method, PlantKind
 class SPID(Method):
     """S-PID: the feature's error, its sum and its difference over the blocks, by fixed gains.
 
-        u_t = (kp e_t + ki sum_{i<=t} e_i + kd (e_t - e_{t-1})) v_t,    e_t = s_t - v_t' x_t
+        u_t = (kp e_t + ki sum_{i<=t} e_i + kd (e_t - e_{t-1})) p_t,    e_t = s_t - v_t' x_t
 
-    The law needs no plant; the plant is asked how far the closed loop moves the feature, so that a
-    relative target is in natural units here too, and for the plan. Sum and difference start anew
-    with every forward pass, and the sum waits where the input is held back.
+    `p_t = c_t / v_t'c_t` is `v_t` where the contrast itself is observed. The law needs no plant;
+    the plant is asked how far the closed loop moves the feature, so that a relative target is in
+    natural units here too, and for the plan. Sum and difference start anew with every forward
+    pass, and the sum waits where the input is held back.
 
     Args:
         kp: gain of the error.
@@ -49,23 +50,24 @@ class SPID(Method):
             NumericalError: the loop cannot move the feature, or diverges.
         """
         direction, system = evidence.direction, evidence.require_plant(self.name)
-        v, asked = direction.vectors[:-1], direction.norm[:-1, None, None]
-        nominal = PIDLaw(v, self.kp, self.ki, self.kd, None, self.blocks or None)
+        v, p = direction.vectors[:-1], direction.patterns[:-1]
+        asked = direction.norm[:-1, None, None]
+        nominal = PIDLaw(v, self.kp, self.ki, self.kd, None, self.blocks or None, p)
         answer = reached(system, plan(system, nominal, asked), direction.vectors[-1:].mT)
         shifts = asked @ prefilter(answer, direction.norm[-1:])
         acts = torch.zeros(len(v), 1)
         acts[list(self.blocks) if self.blocks else slice(None)] = 1
         return Controller(
             H=v.unsqueeze(-1),
-            G=(acts * v).unsqueeze(-1),
+            G=(acts * p).unsqueeze(-1),
             plan=plan(system, nominal, shifts),
             shifts=shifts,
         )
 
     def law(self, controller: Controller) -> Law[Any]:
         """The stateful law, as it is stepped in front of the blocks."""
-        v = controller.H.squeeze(-1)
-        return PIDLaw(v, self.kp, self.ki, self.kd, self.cap, controller.active)
+        v, p = controller.H.squeeze(-1), controller.G.squeeze(-1)
+        return PIDLaw(v, self.kp, self.ki, self.kd, self.cap, controller.active, p)
 
     def law_of_rows(self, controllers: Sequence[Controller]) -> Law[Any]:
         """The same for every row: its gains are fixed, and only the shifts are the row's own."""

@@ -1,7 +1,7 @@
 """Transformers models as plants: their blocks, states, tokens and Jacobians. Knows no control."""
 
 from steersman.plant.architectures import ARCHITECTURES, Layout
-from steersman.plant.average import Averaged, average
+from steersman.plant.average import Averaged, SharedAverage, average
 from steersman.plant.blocks import Blocks, locate, unwrap
 from steersman.plant.capture import (
     TokenStates,
@@ -38,6 +38,7 @@ from steersman.plant.positions import (
     ResponseTokens,
     positions_named,
 )
+from steersman.plant.processes import Processes, ProcessGroup
 from steersman.plant.tokens import Encoded, Tokens, encode, pad, pad_id, tokenize
 
 __all__ = [
@@ -59,9 +60,12 @@ __all__ = [
     "Linearization",
     "Message",
     "Positions",
+    "ProcessGroup",
+    "Processes",
     "Regex",
     "Rendered",
     "ResponseTokens",
+    "SharedAverage",
     "TokenStates",
     "Tokens",
     "accepts",

@@ -44,11 +44,11 @@ def locate(model: nn.Module) -> Blocks:
 
     A model type of the table is located by name. Any other is searched for the one list of modules
     that carries the residual stream, proved by a forward over a few tokens. The model is only
-    read: never moved, wrapped or re-typed, so quantised and sharded ones work. Inside a PEFT
-    wrapper the base model is located.
+    read: never moved, wrapped or re-typed, so quantised and sharded ones work. Inside a PEFT or
+    a DistributedDataParallel wrapper the base model is located.
 
     Args:
-        model: a transformers model: bare, with a head, or wrapped by PEFT.
+        model: a transformers model: bare, with a head, or wrapped.
 
     Returns:
         The blocks.
@@ -61,10 +61,11 @@ def locate(model: nn.Module) -> Blocks:
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The transformers model inside a PEFT wrapper, or `model` itself."""
-    get_base = getattr(model, "get_base_model", None)
-    base = get_base() if callable(get_base) else model
-    return base if isinstance(base, nn.Module) else model
+    """The transformers model inside a data-parallel or a PEFT wrapper, or `model` itself."""
+    inner = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+    get_base = getattr(inner, "get_base_model", None)
+    base = get_base() if callable(get_base) else inner
+    return base if isinstance(base, nn.Module) else inner
 
 
 def text_config(model: nn.Module) -> Any:

@@ -94,14 +94,17 @@ class Checkpoint:
                 "to start afresh, or name another file"
             ) from error
 
-    def save_if_due(self, mean: RunningMean) -> None:
-        """Write, unless the last write was so recent that writing would take over the time."""
-        if time.monotonic() - self._written >= self._cost / _SHARE:
-            self.save(mean)
+    def due(self) -> bool:
+        """Whether the last write is so long ago that another will not take over the time."""
+        return time.monotonic() - self._written >= self._cost / _SHARE
 
-    def save(self, mean: RunningMean) -> None:
-        """Write the mean, then put it in the place of the old one in one step."""
-        started = time.monotonic()
+    def save(self, mean: RunningMean, started: float) -> None:
+        """Write the mean, then put it in the place of the old one in one step.
+
+        Args:
+            mean: what to write.
+            started: since when on the monotonic clock the work is part of the writing.
+        """
         header = {
             "format": _FORMAT,
             "model": self.job.model,

@@ -14,6 +14,7 @@ from steersman.plant.chat import Example
 from steersman.plant.frozen_run import CHUNK
 from steersman.plant.identify import tokenize_prompts
 from steersman.plant.linearize import Linearization, linearize
+from steersman.plant.processes import Processes, ProcessGroup
 
 _MINUTE, _HOUR = 60, 3600
 _KIB = 1024
@@ -30,6 +31,7 @@ class Estimate:
         prompts: how many prompts.
         blocks: how many blocks, T.
         n: width of the residual stream.
+        processes: how many processes share the prompts; the memory is that of each.
     """
 
     seconds: float
@@ -37,12 +39,14 @@ class Estimate:
     prompts: int
     blocks: int
     n: int
+    processes: int = 1
 
     def __str__(self) -> str:
         """One line."""
+        shared = f" in each of {self.processes} processes" if self.processes > 1 else ""
         return (
             f"{self.prompts} prompts x {self.blocks} blocks of n = {self.n}: "
-            f"about {_duration(self.seconds)}, {_size(self.peak_bytes)} of memory"
+            f"about {_duration(self.seconds)}, {_size(self.peak_bytes)} of memory{shared}"
         )
 
 
@@ -53,10 +57,11 @@ def estimate(
     *,
     chunk: int = CHUNK,
     max_length: int | None = None,
+    group: ProcessGroup | None = None,
 ) -> Estimate:
     """Time one chunk of rows of one middle block, and multiply.
 
-        seconds = P (prefill and decode + T (n / chunk) pulls)
+        seconds = (P / processes) (prefill and decode + T (n / chunk) pulls)
 
     Args:
         model: a transformers model in evaluation mode; only read.
@@ -64,6 +69,8 @@ def estimate(
         prompts: P texts or conversations; one of median length is tried.
         chunk: rows of A_t computed at a time.
         max_length: the longest prompt allowed, in tokens; the model's context when None.
+        group: the processes that are to share the prompts, as `identify` takes it; none of them is
+            asked anything.
 
     Returns:
         The estimate.
@@ -82,12 +89,14 @@ def estimate(
     pull, saved = _measure(found, len(blocks) // 2)
     pulls = math.ceil(blocks.n / found.rows)
     matrix = blocks.n**2 * found.states.element_size()
+    processes = Processes.of(model, group).count
     return Estimate(
-        seconds=len(tokens) * (run + len(blocks) * pulls * pull),
+        seconds=math.ceil(len(tokens) / processes) * (run + len(blocks) * pulls * pull),
         peak_bytes=(len(blocks) + 2) * matrix + saved,
         prompts=len(tokens),
         blocks=len(blocks),
         n=blocks.n,
+        processes=processes,
     )
 
 

@@ -20,18 +20,23 @@ _IGNORED = (
 def fingerprint(model: nn.Module) -> str:
     """Hash of the configuration, and of name, shape, dtype and a few entries of every parameter.
 
+    So are buffers of whole numbers, in which some quantised models keep their weights.
+
     Cheap (a few numbers a parameter) and made to tell models apart, not to resist forgery.
 
     Args:
-        model: the model; only read. Entries of offloaded parameters do not count.
+        model: the model; only read. Entries of offloaded parameters do not count, and of a
+            parameter that is spread over processes those of this process do.
 
     Returns:
         SHA-256, in hexadecimal.
     """
     digest = hashlib.sha256(_configuration(unwrap(model)).encode())
-    for name, parameter in model.named_parameters():
+    whole = [(name, b) for name, b in model.named_buffers() if not b.is_floating_point()]
+    for name, parameter in [*model.named_parameters(), *whole]:
         digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
-        digest.update(_entries(parameter.detach()))
+        to_local = getattr(parameter, "to_local", None)
+        digest.update(_entries((to_local() if to_local else parameter).detach()))
     return digest.hexdigest()
 
 
@@ -45,6 +50,7 @@ def _configuration(model: nn.Module) -> str:
 def _entries(parameter: Tensor) -> bytes:
     if parameter.device.type == "meta" or parameter.numel() == 0:
         return b""
-    places = torch.linspace(0, parameter.numel() - 1, _SAMPLES).long()
+    last = parameter.numel() - 1  # beyond what float32 counts, so not by torch.linspace
+    places = torch.tensor([i * last // (_SAMPLES - 1) for i in range(_SAMPLES)])
     values = parameter.reshape(-1)[places.to(parameter.device)]
     return values.to(device="cpu", dtype=torch.float32).numpy().tobytes()

@@ -101,8 +101,11 @@ def each_jacobian(
 
 
 def _matrix(block: int, x: Tensor, y: Tensor) -> Tensor:
-    unit = torch.eye(y.shape[-1], device=y.device, dtype=y.dtype)
-    matrix = torch.cat([pull(x, y, rows) for rows in torch.split(unit, y.shape[0])])
+    n = y.shape[-1]
+    matrix = torch.empty(n, n, device=y.device, dtype=torch.promote_types(y.dtype, torch.float32))
+    for rows in torch.split(torch.arange(n, device=y.device), y.shape[0]):
+        unit = torch.zeros(len(rows), n, device=y.device, dtype=y.dtype)
+        matrix[rows] = pull(x, y, unit.scatter_(1, rows[:, None], 1))
     # The sum alone is several times as fast, and is finite wherever no entry is NaN or infinite.
     if not matrix.sum().isfinite() and not matrix.isfinite().all():
         raise NumericalError(

@@ -15,6 +15,8 @@ from steersman.plant.calls import Call, record_calls
 from steersman.plant.frozen_run import CHUNK, FrozenRun, pull, require_finite_output
 from steersman.plant.hooks import hidden_out, with_hidden_in
 
+_EXPONENT = 100  # of two: far from the ends of float32's range
+
 
 @dataclass(frozen=True, eq=False)
 class Linearization:
@@ -52,7 +54,9 @@ class Linearization:
         self._require_width(w)
         with _differentiable():
             x, y = self._apply(block)
-            return _as_columns([pull(x, y, rows) for rows in self._as_rows(w, y)], w)
+            scaled, size = _to_unit_size(w)
+            found = [pull(x, y, rows) for rows in self._as_rows(scaled, y)]
+            return _as_columns(found, w, size)
 
     def jvp(self, block: int, v: Float[Tensor, " n *k"]) -> Float[Tensor, " n *k"]:
         """`A_t v` for a vector or the columns of a matrix: how w -> A_t' w changes along v.
@@ -74,7 +78,9 @@ class Linearization:
             x, y = self._apply(block)
             w = torch.zeros_like(y, requires_grad=True)
             (pulled,) = torch.autograd.grad(y, x, w, create_graph=True)
-            return _as_columns([pull(w, pulled, rows) for rows in self._as_rows(v, y)], v)
+            scaled, size = _to_unit_size(v)
+            found = [pull(w, pulled, rows) for rows in self._as_rows(scaled, y)]
+            return _as_columns(found, v, size)
 
     def outputs(self, block: int, x: Float[Tensor, " n *k"]) -> Float[Tensor, " n *k"]:
         """`f_t(x)` for other states of the last token, its prefix as it was.
@@ -190,5 +196,17 @@ def _tolerance(dtype: torch.dtype) -> float:
     return float(max(torch.finfo(dtype).eps, torch.finfo(torch.float32).eps) ** 0.5)
 
 
-def _as_columns(rows: list[Tensor], like: Tensor) -> Tensor:
-    return torch.cat(rows).T.reshape(like.shape)
+def _to_unit_size(columns: Tensor) -> tuple[Tensor, Tensor]:
+    """The columns with their largest entries near 1, and the powers of two that make them so.
+
+    Products are linear, so this changes no digit; but float16 has none for numbers below 1e-7.
+    """
+    wide = columns.to(torch.promote_types(columns.dtype, torch.float32))
+    exponent = torch.frexp(wide.abs().amax(dim=0)).exponent.clamp(-_EXPONENT, _EXPONENT)
+    size = torch.ldexp(torch.ones_like(exponent, dtype=wide.dtype), exponent)
+    return wide / size, size
+
+
+def _as_columns(rows: list[Tensor], like: Tensor, size: Tensor | None = None) -> Tensor:
+    columns = torch.cat(rows).T.reshape(like.shape)
+    return columns if size is None else columns * size.to(columns)

@@ -27,6 +27,7 @@ def calibration_figure(
     level: float,
     chosen: float,
     ylabel: str,
+    interval: tuple[float, float] | None = None,
 ) -> Figure:
     """Every strength that was tried, with one standard error either way.
 
@@ -37,6 +38,7 @@ def calibration_figure(
         level: the value asked for, drawn as a level.
         chosen: the strength that came out, one of those tried.
         ylabel: what was measured.
+        interval: strengths that the chosen one cannot be told apart from; None where unknown.
 
     Returns:
         The figure, whose label says in words what it shows.
@@ -66,6 +68,8 @@ def calibration_figure(
             capsize=0,
         )
         _draw_level(axes, level)
+        if interval is not None:
+            axes.axvspan(*interval, color=ORANGE, alpha=0.12, linewidth=0)
         _draw_choice(axes, chosen, value, f"strength {chosen:.3g}")
         axes.set_xlabel("strength, natural units")
         axes.set_ylabel(ylabel)

@@ -9,6 +9,8 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from steersman.diagnostics import Diagnostic
+
 _ADDRESS = "owner/name"
 _HUB_MODEL = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", re.ASCII)
 
@@ -29,8 +31,8 @@ tags:
 Made with steersman by the method `{method}`. It moves {features} of the residual stream of
 {model} while the model runs; the model itself is not changed.
 
-**What it steers.** {read} `{positions}`. The examples are not stored here: *say in a sentence what
-the desired ones show.*
+**What it steers.** {read} `{positions}`{observed}. The examples are not stored here: *say in a
+sentence what the desired ones show.*
 
 ## Use
 
@@ -56,7 +58,7 @@ estimated out of sample, with its standard error; below about 0.5 there is littl
 
 {separation}
 
-## Provenance
+{diagnostics}## Provenance
 
 | | |
 |---|---|
@@ -97,9 +99,13 @@ def card_of(manifest: Mapping[str, Any], tensors: Mapping[str, Float[Tensor, "..
         read=_read(names, made["pairs"]),
         target=_target(names),
         positions=_inline(made["positions"]),
+        observed=""
+        if made["observer"] == "mean"
+        else f", observed by `{_inline(made['observer'])}`",
         load=load,
         address=_ADDRESS,
         separation="\n\n".join(_separations(names, tensors)),
+        diagnostics="".join(_diagnostic(found) for found in manifest.get("diagnostics", ())),
         provenance="\n".join(_provenance(manifest, shown)),
     )
 
@@ -147,6 +153,15 @@ def _row(separation: float, error: float, length: float) -> str:
     if math.isinf(error):
         return f"not measured | | {length:.4g}"
     return f"{separation:.2f} | {error:.2f} | {length:.4g}"
+
+
+def _diagnostic(found: Mapping[str, Any]) -> str:
+    """One table with its heading."""
+    made = Diagnostic(**found)
+    lines = [list(made.columns), ["---"] * len(made.columns), *made.texts()]
+    table = "\n".join(f"| {' | '.join(_inline(cell) for cell in line)} |" for line in lines)
+    headline = _inline(made.headline)
+    return f"## {_inline(made.name)}\n\n{headline[:1].upper()}{headline[1:]}.\n\n{table}\n\n"
 
 
 def _provenance(manifest: Mapping[str, Any], model: str) -> list[str]:

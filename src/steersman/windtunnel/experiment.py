@@ -62,6 +62,7 @@ def fit_behaviour(
     seed: int = 0,
     pairs: int = PAIRS,
     method: str | Method = "a-lqr",
+    observer: str = "mean",
 ) -> Steering:
     """Fit on the pairs of a behaviour's fitting split, with the package's defaults.
 
@@ -72,10 +73,19 @@ def fit_behaviour(
         seed: of the pairs.
         pairs: how many.
         method: a name, or a method with its own settings.
+        observer: along what the feature is observed.
     """
     kind = method_named(method) if isinstance(method, str) else method
     examples = (behaviour.aligned if kind.aligned else behaviour.pairs)(seed, pairs)
-    return fit(model, tokenizer, examples, method=method, batch_size=32, progress=False)
+    return fit(
+        model,
+        tokenizer,
+        examples,
+        method=method,
+        observer=observer,
+        batch_size=32,
+        progress=False,
+    )
 
 
 def compare(

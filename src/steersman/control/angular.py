@@ -1,0 +1,129 @@
+"""Rotation: a setpoint for the angle of a state within a plane."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steersman.control.checks import require_finite, require_real, require_shape
+from steersman.control.law import Law
+from steersman.errors import InputError, ShapeError
+
+
+@dataclass(frozen=True, eq=False)
+class AngularLaw(Law[None]):
+    """Turn the state within a plane until its part there points at an angle.
+
+        z = H_t' x,   theta = atan2(z_2, z_1)         what is observed, in radians
+        u = H_t (R(s_t - theta) - I) z                R(a) the rotation by a
+
+    `x + u` is as long as `x`, its part in the plane points at `s_t`, and the rest of it is not
+    touched. In the form of the one law it is `u = H_t (z* - z)` with `z* = |z| (cos s, sin s)`.
+
+    Args:
+        H: two orthonormal columns a block, `(blocks, n, 2)`, float32 or float64; a block with
+            zeros in their place never acts.
+        until: where given, a state acts only where its angle lies less than half a turn short of
+            `until_t`, and one beyond it is left alone; `(blocks,)`, in radians. None acts on all.
+
+    Raises:
+        ShapeError: `H` is not `(blocks, n, 2)`, or `until` does not fit it.
+        InputError: the columns of a block are not orthonormal, or half precision.
+        NumericalError: NaN or infinity.
+
+    Source:
+        Angular Steering, https://github.com/lone17/angular-steering, rotates to an angle; Selective
+        Steering, https://github.com/knoveleng/steering, by one. Both are this law, with an absolute
+        and with a relative reference.
+    """
+
+    H: Float[Tensor, "blocks n 2"]
+    until: Float[Tensor, " blocks"] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the planes."""
+        if self.H.ndim != 3 or self.H.shape[-1] != 2 or 0 in self.H.shape:
+            raise ShapeError(f"H has shape {tuple(self.H.shape)}; expected (blocks, n, 2).")
+        require_real("H", self.H)
+        if self.until is not None:
+            require_shape("until", self.until, ("blocks", self.blocks))
+            require_finite("until", self.until)
+        products = self.H.mT @ self.H
+        eye = torch.eye(2, dtype=self.dtype, device=self.H.device)
+        apart = (products - eye).abs().amax(dim=(1, 2))
+        wrong = (apart > 100 * torch.finfo(self.dtype).eps) & products.any(dim=2).any(dim=1)
+        if bool(wrong.any()):
+            block = int(wrong.nonzero()[0])
+            raise InputError(
+                f"the columns of H at block {block} are not orthonormal, by "
+                f"{float(apart[block]):.2g}: turning between them would change the length of the "
+                "state. Orthonormalise them first."
+            )
+
+    @property
+    def blocks(self) -> int:
+        """The number of blocks."""
+        return self.H.shape[0]
+
+    @property
+    def n(self) -> int:
+        """The width of the state."""
+        return self.H.shape[1]
+
+    @property
+    def k(self) -> int:
+        """The reference is one number: the angle."""
+        return 1
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of `H`."""
+        return self.H.dtype
+
+    @cached_property
+    def _acting(self) -> tuple[bool, ...]:
+        return tuple(bool(plane.any()) for plane in self.H)
+
+    def is_active(self, block: int) -> bool:
+        """Whether the law acts at `block`."""
+        return super().is_active(block) and self._acting[block]
+
+    def to(self, device: torch.device | str) -> "AngularLaw":
+        """The same law on another device, in the same precision."""
+        until = None if self.until is None else self.until.to(device)
+        return replace(self, H=self.H.to(device), until=until)
+
+    def init(self, rows: int) -> None:
+        """No state."""
+
+    def observe(self, x: Float[Tensor, "rows n"], block: int) -> Float[Tensor, "rows k"]:
+        """The angle of each row, in radians between -pi and pi; 0 where no part is in the plane."""
+        return _angle(x.to(self.dtype) @ self.H[block])
+
+    def step(
+        self,
+        state: None,
+        x: Float[Tensor, "rows n"],
+        reference: Float[Tensor, "rows k"],
+        block: int,
+    ) -> tuple[None, Float[Tensor, "rows n"]]:
+        """The turn of each row; zero where the law is not active."""
+        require_shape("x", x, ("rows", len(x)), ("n", self.n))
+        require_shape("reference", reference, ("rows", len(x)), ("k", 1))
+        if not self.is_active(block):
+            return None, torch.zeros_like(x, dtype=self.dtype)
+        z = x.to(self.dtype) @ self.H[block]
+        angle = _angle(z)
+        turn = reference.to(self.dtype) - angle
+        if self.until is not None:
+            turn = torch.where(torch.sin(self.until[block] - angle) > 0, turn, 0.0)
+        # cos(a) - 1 without a difference of two numbers that are nearly equal.
+        shrink, across = -2 * torch.sin(turn / 2) ** 2, torch.sin(turn)
+        quarter = torch.stack([-z[:, 1], z[:, 0]], dim=1)
+        return None, (shrink * z + across * quarter) @ self.H[block].mT
+
+
+def _angle(z: Float[Tensor, "rows 2"]) -> Float[Tensor, "rows 1"]:
+    return torch.atan2(z[:, 1:], z[:, :1])

@@ -1,0 +1,85 @@
+"""A limit to the effort of any law."""
+
+from dataclasses import dataclass, replace
+from typing import Generic
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steersman.control.checks import require_positive
+from steersman.control.law import Law, State
+
+
+@dataclass(frozen=True, eq=False)
+class Capped(Law[State], Generic[State]):
+    """Another law whose input is never longer than a share of the state.
+
+        u = w min(1, cap |x| / |w|),      w what the other law would add
+
+    It is the point of the ball `|u| <= cap |x|` that is nearest to `w`: the direction stays, and an
+    input within the ball is not touched. A law with a state, as an integral, does not hear of it.
+
+    Args:
+        law: the law.
+        cap: the longest input relative to the state that the law reads, above zero.
+
+    Raises:
+        InputError: `cap` is not finite and above zero.
+    """
+
+    law: Law[State]
+    cap: float
+
+    def __post_init__(self) -> None:
+        """Check the cap."""
+        require_positive("cap", self.cap)
+
+    @property
+    def blocks(self) -> int:
+        """The number of blocks."""
+        return self.law.blocks
+
+    @property
+    def n(self) -> int:
+        """The width of the state."""
+        return self.law.n
+
+    @property
+    def k(self) -> int:
+        """How many numbers the law's reference has."""
+        return self.law.k
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The law's precision."""
+        return self.law.dtype
+
+    def is_active(self, block: int) -> bool:
+        """Whether the law acts at `block`."""
+        return self.law.is_active(block)
+
+    def to(self, device: torch.device | str) -> "Capped[State]":
+        """The same on another device."""
+        return replace(self, law=self.law.to(device))
+
+    def init(self, rows: int) -> State:
+        """The law's state before block 0."""
+        return self.law.init(rows)
+
+    def observe(self, x: Float[Tensor, "rows n"], block: int) -> Float[Tensor, "rows k"]:
+        """What the law observes."""
+        return self.law.observe(x, block)
+
+    def step(
+        self,
+        state: State,
+        x: Float[Tensor, "rows n"],
+        reference: Float[Tensor, "rows k"],
+        block: int,
+    ) -> tuple[State, Float[Tensor, "rows n"]]:
+        """The law's step, its input shortened where it is too long."""
+        state, u = self.law.step(state, x, reference, block)
+        most = self.cap * torch.linalg.vector_norm(x.to(u.dtype), dim=-1, keepdim=True)
+        length = torch.linalg.vector_norm(u, dim=-1, keepdim=True)
+        return state, torch.where(length > most, u * (most / length), u)

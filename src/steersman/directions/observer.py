@@ -1,0 +1,99 @@
+"""How a feature is observed: frozen rules that turn the states of two sides into a direction."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from steersman.errors import InputError
+
+
+class Observer(ABC):
+    """Reads one state's direction from desired and undesired examples.
+
+    Observing and acting are different jobs. What moves a state as the desired examples move is the
+    contrast; what tells the sides apart best is not, where states vary much more in some directions
+    than in others.
+    """
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The name `observer_named` makes this rule from."""
+
+    def __str__(self) -> str:
+        """The name."""
+        return self.name
+
+    @abstractmethod
+    def read(
+        self, desired: Float[Tensor, "desired n"], undesired: Float[Tensor, "undesired n"]
+    ) -> Float[Tensor, " n"]:
+        """A direction of any length, along which desired examples lie above undesired ones.
+
+        Args:
+            desired: the desired examples' states, float64; with as many of the other side, example
+                `i` belongs to example `i` there.
+            undesired: the undesired ones' states.
+
+        Returns:
+            The direction, float64; zero where there is none.
+        """
+
+
+class MeanDifference(Observer):
+    """`v ~ c`, the difference of the means: best where states vary alike in all directions."""
+
+    @property
+    def name(self) -> str:
+        """The name of this rule."""
+        return "mean"
+
+    def read(
+        self, desired: Float[Tensor, "desired n"], undesired: Float[Tensor, "undesired n"]
+    ) -> Float[Tensor, " n"]:
+        """The difference of the means."""
+        return desired.mean(0) - undesired.mean(0)
+
+
+def read_states(
+    observer: Observer,
+    desired: Float[Tensor, "desired states n"],
+    undesired: Float[Tensor, "undesired states n"],
+    where: Bool[Tensor, " states"] | None = None,
+) -> Float[Tensor, "states n"]:
+    """What the observer reads at every state, in float64.
+
+    Args:
+        observer: the rule.
+        desired: states of the desired examples.
+        undesired: of the undesired ones.
+        where: at which states; zeros at the others. None is all of them.
+    """
+    found = torch.zeros(desired.shape[1:], dtype=torch.float64)
+    for state in range(len(found)):
+        if where is None or bool(where[state]):
+            sides = (side[:, state].double() for side in (desired, undesired))
+            found[state] = observer.read(*sides)
+    return found
+
+
+def require_several(desired: Tensor, undesired: Tensor, name: str) -> None:
+    """Refuse sides of which each has one example only.
+
+    Raises:
+        InputError: nothing is known of how states vary.
+    """
+    if len(desired) < 2 and len(undesired) < 2:
+        raise InputError(
+            f"observer={name!r} has to know how states vary, and one example of each side does not "
+            "show it. Give more examples, or use observer='mean'."
+        )
+
+
+def centred(states: Float[Tensor, "examples n"]) -> Float[Tensor, "examples n"]:
+    """Every state minus their mean; exactly zero where they differ by the rounding of that mean."""
+    apart = states - states.mean(0)
+    rounding = 16 * torch.finfo(states.dtype).eps * states.abs().max()
+    return apart.masked_fill(apart.abs() <= rounding, 0.0)

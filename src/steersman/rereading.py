@@ -1,0 +1,83 @@
+"""What a fit may ask the examples again: mean states, bare or while a schedule steers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from steersman.directions import Features
+from steersman.errors import InputError
+from steersman.methods import Controller, Means, Method
+from steersman.plant import capture_states
+from steersman.provenance import Provenance
+from steersman.reading import Examples
+from steersman.steering import Steering
+
+
+@dataclass(frozen=True, eq=False)
+class Rereading:
+    """Runs the examples again, the undesired ones while a schedule steers them.
+
+        mean(x_t | desired),    mean(x_t | undesired, u_i at the output of every block i)
+
+    The schedule is attached as the finished steering will be: at the same tokens, by the same
+    engine. Nothing is run before it is asked for.
+
+    Args:
+        model: the model.
+        tokenizer: its tokenizer.
+        examples: of each feature, and where they are read; of one that is steered alone, its own.
+        features: what is steered.
+        method: what is being fitted; it says which tokens are steered.
+        provenance: where the steering comes from.
+        batch_size: examples at a time.
+        progress: show how far it is.
+    """
+
+    model: nn.Module
+    tokenizer: Any
+    examples: Mapping[str, Examples]
+    features: Features
+    method: Method
+    provenance: Provenance
+    batch_size: int = 16
+    progress: bool = False
+
+    def __call__(self, inputs: Float[Tensor, "blocks n"] | None) -> Means:
+        """The mean states of both sides, the undesired ones under these inputs.
+
+        Raises:
+            InputError: several features are steered, each by examples of its own.
+            NumericalError: inputs or states that are not finite.
+        """
+        if inputs is None or not bool(inputs.any()):
+            return self._bare
+        schedule = Controller.schedule(inputs.to(self.features.contrast))
+        steering = Steering(self.features, schedule, self.method, self.provenance)
+        with steering.attach(self.model, 1.0, reference="relative", execution="plan", trace=False):
+            return Means(self._bare.desired, self._mean(1))
+
+    @cached_property
+    def _bare(self) -> Means:
+        return Means(self._mean(0), self._mean(1))
+
+    def _mean(self, side: int) -> Float[Tensor, "states n"]:
+        """Of the desired examples, 0, or the undesired ones, 1, as the model runs now."""
+        if len(self.examples) > 1:
+            raise InputError(f"there are {len(self.examples)} features to read; read one.")
+        (one,) = self.examples.values()
+        examples, openings = one.sides()[side]
+        states = capture_states(
+            self.model,
+            self.tokenizer,
+            examples,
+            one.positions,
+            batch_size=self.batch_size,
+            prompts=openings,
+            progress=self.progress,
+        )
+        return states.mean(0, dtype=torch.float64)

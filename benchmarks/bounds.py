@@ -5,6 +5,7 @@ undesired examples of other pairs than the fit's, which end at a decision token;
 of the fit. Costs are those of feature LQR, as designed and as attached.
 """
 
+import math
 import random
 import warnings
 from functools import partial
@@ -149,6 +150,11 @@ def _covered(scores: Tensor, first: list[int], rest: list[int], level: float) ->
     return (scores[rest] <= conformal_bound(scores[first], level)).double().mean()
 
 
+def _known(row: dict[str, float]) -> dict[str, float | None]:
+    """The same with nothing where a number is not known, which JSON has no sign for."""
+    return {name: value if math.isfinite(value) else None for name, value in row.items()}
+
+
 def _cost_cells(config: dict[str, Any], name: str) -> list[Cell]:
     case = _Case(config, name)
     fitted = case.fit("feature-lqr")
@@ -156,7 +162,7 @@ def _cost_cells(config: dict[str, Any], name: str) -> list[Cell]:
     cells: list[Cell] = [
         {
             "behaviour": name,
-            "authority": [row._asdict() for row in shown.rows()],
+            "authority": [_known(row._asdict()) for row in shown.rows()],
             "together": shown.together,
         }
     ]

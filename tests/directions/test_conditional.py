@@ -103,3 +103,21 @@ def test_choices_that_cannot_be_are_refused() -> None:
     for rank, ridge in ((0, 0.1), (1, 0.0), (1, float("nan"))):
         with pytest.raises(InputError, match=f"rank is {rank}"):
             conditional_shift(x, shift, rank, ridge)
+
+
+@pytest.mark.parametrize("rows", [ROWS, 200])
+def test_the_dual_and_the_primal_are_one_regression(rows: int) -> None:
+    """A turn into a wider space changes no inner product, and makes the states the wider side."""
+    x, shift = world(noise=0.5, rank=6, rows=rows)
+    turn = torch.linalg.qr(randn(11, rows + 20, N)).Q
+    wide = (x @ turn.mT, shift @ turn.mT)
+    new = randn(9, 7, N)
+    for rank, ridge in ((1, 1e-3), (3, 0.1), (N, 1.0)):
+        primal = conditional_shift(x, shift, rank, ridge)(new)
+        dual = conditional_shift(*wide, rank, ridge)(new @ turn.mT)
+        torch.testing.assert_close(dual, primal @ turn.mT, rtol=1e-8, atol=1e-8)
+    group = torch.arange(rows) // 4
+    chosen, same = choose(x, shift, group), choose(*wide, group)
+    assert (chosen.rank, chosen.ridge) == (same.rank, same.ridge)
+    assert chosen.explained == pytest.approx(same.explained, rel=1e-8)
+    assert chosen.by_mean == pytest.approx(same.by_mean, rel=1e-8)

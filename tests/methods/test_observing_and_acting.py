@@ -261,3 +261,37 @@ def test_natural_differences_of_several_features_add_up() -> None:
     assert added is not None and added.factors.shape == (1, N, N)
     torch.testing.assert_close(added.factors @ added.factors.mT, F[0] @ F[0].mT + F[1] @ F[1].mT)
     assert Natural.beside([None, None]) is None
+
+
+def test_natural_actuators_of_several_features_take_the_least_natural_effort() -> None:
+    features, natural = two()
+    assert natural is not None
+    found = FeatureLQR(actuators="natural").solve(Evidence(features, plant(), natural=natural))
+    F, A, V = natural.factors[1:].double(), plant().A, features.vectors[-1]
+    answers, after = [], torch.eye(N).double()
+    for t in reversed(range(BLOCKS)):
+        answers.insert(0, V.mT @ after @ F[t])
+        after = after @ A[t]
+    w = torch.linalg.pinv(torch.cat(answers, dim=-1)) @ features.norm[-1].diag()
+    expected = torch.einsum("tnp,tpk->tnk", F, w.reshape(BLOCKS, -1, 2))
+    torch.testing.assert_close(found.plan.to(expected), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_several_observed_features_are_fitted_saved_loaded_and_solved_again(
+    tiny_model: Any, tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    model, one = tiny_model("llama"), examples(tiny_tokenizer)
+    other = sm.ContrastivePairs(desired=one.desired[::2], undesired=one.undesired[1::2])
+    method, pairs = FeatureLQR(actuators="natural"), {"one": one, "other": other}
+    made = sm.fit(model, tiny_tokenizer, pairs, method=method, observer="whitened", progress=False)
+    loaded = sm.Steering.from_pretrained(made.save_pretrained(tmp_path / "s"))
+    assert loaded.provenance.observer == "whitened"
+    assert made.natural is not None and loaded.natural is not None
+    assert torch.equal(made.natural.factors, loaded.natural.factors)
+    outs: list[Tensor] = []
+    for steering in (made, loaded):
+        asked = {"one": 1.0, "other": -0.5}
+        with steering.attach(model, asked, relinearize="prompt"), torch.no_grad():
+            outs.append(model(torch.arange(6, 12)[None]).logits)
+    assert torch.equal(*outs)

@@ -1,12 +1,13 @@
 """Steerings as artifacts and back."""
 
+import json
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from small_steering import BLOCKS, WIDTH, small_parts
+from small_steering import BLOCKS, WIDTH, several_parts, small_parts
 
 from steersman import store
 from steersman.artifact import Parts, artifact_of, parts_of
@@ -106,6 +107,22 @@ def test_what_a_method_found_out_and_keeps_comes_back(parts: Parts, tmp_path: Pa
     assert loaded.natural is not None and torch.equal(loaded.natural.factors, factors)
     assert loaded.summary().endswith("; half")
     assert "## Shares\n\nHalf.\n\n| block | share | why |" in (folder / "README.md").read_text()
+
+
+def test_several_features_come_back_with_what_was_found_out_and_is_kept(tmp_path: Path) -> None:
+    found = Diagnostic("Shares", "half", ("block", "share"), ((1, 0.5), (2, 0.25)))
+    natural = Natural(torch.rand(BLOCKS + 1, WIDTH, 5))
+    parts = several_parts(ALQR(), ("one", "the other"))
+    full = parts._replace(natural=natural, diagnostics=(found,))
+    folder = Steering(*full).save_pretrained(tmp_path / "s")
+    loaded = Steering.from_pretrained(folder)
+    _assert_same(loaded, Steering(*full))
+    assert loaded.features.names == ("one", "the other") and loaded.diagnostics == (found,)
+    manifest = json.loads((folder / "steering.json").read_text())
+    assert manifest["features"] == ["one", "the other"]
+    assert [one["headline"] for one in manifest["diagnostics"]] == ["half"]
+    card = (folder / "README.md").read_text()
+    assert "### the other" in card and "## Shares\n\nHalf." in card
 
 
 @pytest.mark.parametrize(

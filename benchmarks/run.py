@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import artifact
+import asking
 import bounds
 import calibration
 import closed_loop
@@ -32,6 +33,7 @@ HERE = Path(__file__).parent
 FORMAT = 1
 BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
     "artifact": artifact.parts,
+    "asking": asking.parts,
     "calibration": calibration.parts,
     "bounds": bounds.parts,
     "closed_loop": closed_loop.parts,
@@ -44,6 +46,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
     "tracking": tracking.parts,
 }
 SUMMARIES: dict[str, Callable[[dict[str, Any], list[Cell]], list[Cell]]] = {
+    "asking": asking.summary,
     "design": design.summary,
     "calibration": calibration.summary,
     "equal_divergence": equal_divergence.summary,

@@ -79,13 +79,14 @@ def _cells(
     subject, cells = subject_of(config, name), []
     for way in config["ways"]:
         steering = subject.fit(METHODS[way["method"]](**way.get("settings", {})))
-        for target in config["targets"]:
+        prompts = subject.prompts[: way.get("prompts")]
+        for target in way.get("targets", config["targets"]):
             settings = dict(way.get("attach", {}))
             if "lambdas" in way:
                 settings["lambda_"] = _best_lambda(subject, steering, way["lambdas"], target)
             else:
                 settings["target"] = target
-            seen = observed(subject, subject.prompts, steering, settings, config["new_tokens"])
+            seen = observed(subject, prompts, steering, settings, config["new_tokens"])
             error = errors(steering, seen, target, settings)
             first, later = error[:, 0], error[:, 1:]
             cells.append(
@@ -93,6 +94,7 @@ def _cells(
                     "subject": name,
                     "way": way["name"],
                     "target": target,
+                    "prompts": len(prompts),
                     "lambda": settings.get("lambda_"),
                     "rms": _rms(first),
                     "mean": float(first.mean()),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from steersman.control import LTVSystem
     from steersman.data import AlignedPairs, ContrastivePairs
     from steersman.engines import Run, Trace
+    from steersman.faithful import Faithfulness, faithfulness
     from steersman.fitting import fit, identify
     from steersman.loading import load
     from steersman.local_linearity import LinearityReport, linearity
@@ -60,6 +61,7 @@ __all__ = [
     "ContrastivePairs",
     "Counterfactual",
     "Effort",
+    "Faithfulness",
     "FeatureLQR",
     "LTVSystem",
     "LinearityReport",
@@ -79,6 +81,7 @@ __all__ = [
     "calibrate",
     "authority",
     "bound",
+    "faithfulness",
     "fit",
     "identify",
     "linearity",
@@ -93,6 +96,7 @@ _HOMES = {
     "control": ("LTVSystem",),
     "data": ("AlignedPairs", "ContrastivePairs"),
     "engines": ("Run", "Trace"),
+    "faithful": ("Faithfulness", "faithfulness"),
     "fitting": ("fit", "identify"),
     "loading": ("load",),
     "local_linearity": ("LinearityReport", "linearity"),

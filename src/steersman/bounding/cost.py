@@ -22,8 +22,8 @@ from steersman.steering import Steering
 class CostReport:
     """Predicted and realised cost of one attached feature LQR, natural units.
 
-        J = sum_t q_t (e_t/|c_t|)^2 + qf (e_T/|c_T|)^2 + sum_t r_t (|u_t|/|c_T|)^2
-        e_t = v_t' delta_t - target |c_t|
+        J = sum_t q_t (e_t/v_t'c_t)^2 + qf (e_T/v_T'c_T)^2 + sum_t r_t (|u_t|/|c_T|)^2
+        e_t = v_t' delta_t - target v_t'c_t
 
     Args:
         optimum: the least cost on the linear plant, `FeatureDesign.cost_to_go`.
@@ -141,4 +141,4 @@ def _design(steering: Steering, plant: Plant) -> tuple[FeatureDesign, Float[Tens
             f"{steering.method.name} states no cost of the feature; use a steering of feature-lqr."
         )
     demands = steering.direction.norm.double().unsqueeze(-1)
-    return steering.method.design(steering.features, plant), demands
+    return steering.method.design(steering.features, plant, steering.natural), demands

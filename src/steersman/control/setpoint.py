@@ -1,8 +1,8 @@
 """Where the feature should be.
 
-With the contrast `c_t = mean desired - mean undesired`, `v_t = c_t/|c_t|` and the feature `v_t'x`,
-one natural unit is `|c_t|` and the origin is `v_t' mean undesired`: target 0 is where undesired
-examples sit, target 1 where desired ones do.
+With the contrast `c_t = mean desired - mean undesired` and the feature `v_t'x`, one natural unit is
+`v_t'c_t` (`|c_t|` for `v_t = c_t/|c_t|`) and the origin is `v_t' mean undesired`: target 0 is where
+undesired examples sit, target 1 where desired ones do.
 """
 
 import math

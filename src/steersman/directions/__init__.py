@@ -14,6 +14,7 @@ from steersman.directions.doubts import worth_steering
 from steersman.directions.features import ALONE, Features, listed
 from steersman.directions.mean_difference import contrast
 from steersman.directions.natural import Natural, natural_differences
+from steersman.directions.naturalness import Naturalness
 from steersman.directions.observer import MeanDifference, Observer
 from steersman.directions.observers import observer_named
 from steersman.directions.probe import Probe
@@ -31,6 +32,7 @@ __all__ = [
     "Features",
     "MeanDifference",
     "Natural",
+    "Naturalness",
     "Observer",
     "Probe",
     "Separation",

@@ -250,6 +250,7 @@ def test_it_is_saved_and_loaded_bit_for_bit(
         assert torch.equal(logits(model, loaded, PROMPTS, target, **how), expected)
     card = (tmp_path / "s" / "README.md").read_text()
     assert 'target={"truth": 1.0, "mood": 0.0}' in card
+    assert "| one unit of | moves truth | moves mood |" in card
     assert "### truth" in card and "pairs of mood, SHA-256" in card and "2 features" in card
 
 

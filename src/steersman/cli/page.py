@@ -60,7 +60,10 @@ def compose(
             )
             for index, direction in enumerate(steering.features.directions.values())
         ],
-        tables=_coupling(steering),
+        tables=[
+            *_coupling(steering),
+            *((one.headline, [one.columns, *one.texts()]) for one in steering.diagnostics),
+        ],
         facts=[
             ("model", f"{made.model or made.model_type}, {made.blocks} blocks, n = {made.n}"),
             ("method", steering.method.name),

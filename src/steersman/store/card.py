@@ -58,7 +58,7 @@ estimated out of sample, with its standard error; below about 0.5 there is littl
 
 {separation}
 
-{diagnostics}## Provenance
+{coupling}{diagnostics}## Provenance
 
 | | |
 |---|---|
@@ -105,6 +105,7 @@ def card_of(manifest: Mapping[str, Any], tensors: Mapping[str, Float[Tensor, "..
         load=load,
         address=_ADDRESS,
         separation="\n\n".join(_separations(names, tensors)),
+        coupling=_coupling(names, tensors),
         diagnostics="".join(_diagnostic(found) for found in manifest.get("diagnostics", ())),
         provenance="\n".join(_provenance(manifest, shown)),
     )
@@ -141,6 +142,20 @@ def _separations(names: Sequence[str], tensors: Mapping[str, Tensor]) -> list[st
     return [f"{title}{head}" + "\n".join(_rows(tensors, i)) for i, title in enumerate(titles)]
 
 
+def _coupling(names: Sequence[str], tensors: Mapping[str, Tensor]) -> str:
+    """What one unit of each feature does to the others; nothing for one feature."""
+    if len(names) == 1 or "interaction" not in tensors:
+        return ""
+    moved = tensors["interaction"].tolist()
+    head = ["one unit of", *(f"moves {name}" for name in names)]
+    rows = [[name, *(f"{v:+.2f}" for v in row)] for name, row in zip(names, moved, strict=True)]
+    return (
+        "## Coupling\n\nHow far each feature moves after the last block, in natural units, where "
+        "one of them\nalone is steered; steered together each moves by its own target.\n\n"
+        f"{_table(head, rows)}\n\n"
+    )
+
+
 def _rows(tensors: Mapping[str, Tensor], feature: int) -> list[str]:
     found = (tensors["separation"], tensors["separation_se"], tensors["contrast"].norm(dim=1))
     columns = [tensor[:, feature] for tensor in found]
@@ -158,10 +173,13 @@ def _row(separation: float, error: float, length: float) -> str:
 def _diagnostic(found: Mapping[str, Any]) -> str:
     """One table with its heading."""
     made = Diagnostic(**found)
-    lines = [list(made.columns), ["---"] * len(made.columns), *made.texts()]
-    table = "\n".join(f"| {' | '.join(_inline(cell) for cell in line)} |" for line in lines)
-    headline = _inline(made.headline)
+    table, headline = _table(made.columns, made.texts()), _inline(made.headline)
     return f"## {_inline(made.name)}\n\n{headline[:1].upper()}{headline[1:]}.\n\n{table}\n\n"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(_inline(cell) for cell in line)} |" for line in lines)
 
 
 def _provenance(manifest: Mapping[str, Any], model: str) -> list[str]:

@@ -211,8 +211,11 @@ def fit(
     evidence = Evidence(features, system, aligned, Natural.beside(natural), read)
     settled, diagnostics = chosen.settled(evidence)
     controller = settled.solve(evidence)
+    pull = coupling(settled, evidence, controller)
+    for doubt in pull.doubts() if pull else ():
+        warnings.warn(doubt, stacklevel=2)
     return Steering(
-        *(features, controller, settled, made, coupling(settled, evidence, controller)),
+        *(features, controller, settled, made, pull),
         evidence.natural,
         diagnostics,
     )

@@ -67,6 +67,16 @@ def test_without_a_plant_nothing_is_known() -> None:
     assert coupling(method, evidence, method.solve(evidence)) is None
 
 
+def test_features_that_are_nearly_one_are_doubted() -> None:
+    evidence, method = Evidence(features(2, alike=0.99), plant()), FeatureLQR()
+    found = coupling(method, evidence, method.solve(evidence))
+    assert found is not None and bool((found.price > 3).any())
+    doubts = found.doubts()
+    assert len(doubts) == int((found.price > 3).sum())
+    assert "times the effort" in doubts[0] and "'mood'" in doubts[0]
+    assert solved(method, 2)[2].doubts() == []
+
+
 def test_the_table_has_a_line_for_each_feature() -> None:
     found = Coupling(
         names=("truth", "mood"),

@@ -9,6 +9,9 @@ from torch import Tensor
 from steersman.control import reached
 from steersman.methods.base import Controller, Evidence, Method
 
+DEAR = 3.0
+"""From so many times the effort on, holding the others is said to be dear."""
+
 
 @dataclass(frozen=True, eq=False)
 class Coupling:
@@ -38,6 +41,22 @@ class Coupling:
     def price(self) -> Float[Tensor, " features"]:
         """How many times the effort it takes with the others held; below 1 where they help push."""
         return self.effort / self.alone
+
+    def doubts(self) -> list[str]:
+        """A sentence for each feature that is hardly steered without the others."""
+        found = []
+        for index, (name, price) in enumerate(zip(self.names, self.price.tolist(), strict=True)):
+            if price > DEAR:
+                moved = self.interaction[index].clone()
+                moved[index] = 0
+                most = int(moved.abs().argmax())
+                found.append(
+                    f"One unit of {name!r} alone moves {self.names[most]!r} by "
+                    f"{float(moved[most]):+.2f}, and holding the others takes {price:.1f} times "
+                    f"the effort: the text may suffer. Give examples that differ in {name!r} "
+                    "alone, or ask for both."
+                )
+        return found
 
     def __str__(self) -> str:
         """A table for a person, a line a feature."""

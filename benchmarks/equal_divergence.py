@@ -2,7 +2,8 @@
 
 Every method is fitted on the same pairs and run over targets on the same prompts and sampling
 seeds. The price is the divergence from the bare model in nats per token, measured along the steered
-text; scores at a given price are interpolated between targets, seed by seed.
+text; scores at a given price are interpolated between targets, seed by seed. With `judged_by` every
+way is also judged by so many other pairs, at target 1: does it move its feature as examples do?
 """
 
 import warnings
@@ -14,8 +15,9 @@ from typing import Any
 import numpy as np
 from parts import Cell, Parts
 
+from steersman.faithful import faithfulness
 from steersman.methods import METHODS, Method
-from steersman.windtunnel import behaviour, fit_behaviour, load, measure
+from steersman.windtunnel import Behaviour, behaviour, fit_behaviour, load, measure
 from steersman.windtunnel.scores import mean_score
 
 
@@ -49,7 +51,15 @@ def _cells(config: dict[str, Any], name: str, seed: int) -> list[Cell]:
     bare = measure(model, tokenizer, asked, seed=1000 + seed, count=count)
     found: list[Cell] = []
     for way in config["ways"]:
-        steering = fit_behaviour(model, tokenizer, asked, seed=seed, method=_method(way))
+        steering = fit_behaviour(
+            model,
+            tokenizer,
+            asked,
+            seed=seed,
+            method=_method(way),
+            observer=way.get("observer", "mean"),
+        )
+        judged = _judged(config, model, tokenizer, asked, steering, seed)
         points = [(0.0, bare.scores[asked.headline].mean)]
         for target in config["targets"]:
             attached = steering.attach(model, target, trace=False, **way.get("attach", {}))
@@ -66,9 +76,20 @@ def _cells(config: dict[str, Any], name: str, seed: int) -> list[Cell]:
                     "divergence": points[-1][0],
                     "grammaticality": got.grammaticality.mean,
                     "knowledge": got.knowledge.mean,
+                    **judged,
                 }
             )
     return found
+
+
+def _judged(
+    config: dict[str, Any], model: Any, tokenizer: Any, asked: Behaviour, steering: Any, seed: int
+) -> dict[str, float]:
+    if not config.get("judged_by"):
+        return {}
+    pairs = asked.pairs(500 + seed, config["judged_by"])
+    found = faithfulness(steering, model, tokenizer, pairs, batch_size=32, progress=False)
+    return {"agreement": found.agreement, "excess": found.excess}
 
 
 def _method(way: dict[str, Any]) -> Method:
@@ -100,6 +121,11 @@ def summary(config: dict[str, Any], cells: Sequence[Cell]) -> list[Cell]:
                         )
                         for budget in config["budgets"]
                     },
+                    **{
+                        key: asdict(mean_score([c[key] for c in _first_cells(mine)]))
+                        for key in ("agreement", "excess")
+                        if config.get("judged_by")
+                    },
                     "at_target": {
                         str(target): {
                             key: asdict(mean_score([c[key] for c in mine if c["target"] == target]))
@@ -110,6 +136,11 @@ def summary(config: dict[str, Any], cells: Sequence[Cell]) -> list[Cell]:
                 }
             )
     return rows
+
+
+def _first_cells(cells: Sequence[Cell]) -> list[Cell]:
+    """One cell of each seed: what is the same at every target."""
+    return list({cell["seed"]: cell for cell in cells}.values())
 
 
 def _curves(cells: Sequence[Cell]) -> list[list[tuple[float, float]]]:

@@ -35,6 +35,12 @@ class Diagnostic:
                     f"{len(self.columns)} columns."
                 )
 
+    @property
+    def sentence(self) -> str:
+        """The name and what it comes to, as a caption."""
+        headline = self.headline.rstrip(".")
+        return f"{self.name}: {headline}."
+
     def texts(self) -> list[list[str]]:
         """The rows as they are shown: three digits of a number, nothing for None."""
         return [[_shown(cell) for cell in row] for row in self.rows]

@@ -28,6 +28,38 @@ def test_settings_reach_the_method(saved_model, pairs_file, tmp_path, steersman)
     assert "identifying the plant" in result.stderr
 
 
+def test_an_observer_reaches_the_fit_and_is_remembered(
+    saved_model, pairs_file, tmp_path, steersman
+):
+    words = ("fit", saved_model, pairs_file, "-o", tmp_path / "calm", "--quiet")
+    result = steersman(*words, "--observer", "whitened:0.5", "--method", "s-pid")
+    assert result.exit_code == 0, result.output
+    steering = Steering.from_pretrained(tmp_path / "calm")
+    assert steering.provenance.observer == "whitened:0.5"
+    assert "observed by `whitened:0.5`" in (tmp_path / "calm" / "README.md").read_text()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_file_with_continuations_is_fitted_as_aligned_pairs(saved_model, tmp_path, steersman):
+    rows = [
+        {"desired": f"the {good}", "undesired": f"the {bad}", "continuation": f"{end} is here"}
+        for good, bad in (("good cat", "bad cat"), ("warm dog", "cold dog"))
+        for end in ("one tree", "a bird", "two house", "the sun", "a dog", "one cat")
+    ]
+    path = tmp_path / "aligned.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    words = ("fit", saved_model, path, "-o", tmp_path / "calm", "--method", "counterfactual")
+    result = steersman(*words, "--quiet")
+    assert result.exit_code == 0, result.output
+    assert "12 aligned pairs: 6 continuations, 2 pairs of contexts" in result.stderr
+    assert "% of the shift at block" in result.stdout
+    steering = Steering.from_pretrained(tmp_path / "calm")
+    assert steering.provenance.positions == "response"
+    (found,) = steering.diagnostics
+    assert "## Shift explained out of sample" in (tmp_path / "calm" / "README.md").read_text()
+    assert found.columns[:3] == ("block", "by the state", "by the mean shift")
+
+
 def test_a_fit_may_replace_an_earlier_steering(saved_model, pairs_file, tmp_path, steersman):
     words = ("fit", saved_model, pairs_file, "-o", tmp_path / "calm", "--quiet")
     for method in ("activation-addition", "a-lqr"):
@@ -50,6 +82,7 @@ def test_a_folder_with_other_things_is_refused_before_anything_is_loaded(
     [
         ("--method", "magic", "a-lqr"),
         ("--positions", "middle", "last"),
+        ("--observer", "median", "whitened"),
         ("--dtype", "int3", "bfloat16"),
         ("--q", "-1", "above zero"),
     ],

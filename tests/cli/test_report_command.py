@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 import steersman as sm
+from steersman.diagnostics import Diagnostic
 from steersman.methods import FeatureLQR
 
 pytest.importorskip("matplotlib")
@@ -73,3 +76,14 @@ def test_a_report_of_several_features_has_a_section_for_each_and_their_coupling(
     assert "target tone 1" in html
     assert "moves he&lt;b&gt;at" in html and "<b>" not in html
     assert "others held" in html
+
+
+def test_what_a_method_found_out_is_on_the_page(saved_model, saved_steering, tmp_path, steersman):
+    found = Diagnostic("Shares", "half <of> it", ("block", "share"), ((1, 0.5),))
+    steering = replace(sm.Steering.from_pretrained(saved_steering), diagnostics=(found,))
+    folder, page = steering.save_pretrained(tmp_path / "s"), tmp_path / "report.html"
+    words = ("report", saved_model, "-s", folder, "--max-new-tokens", 2, "--out", page)
+    result = steersman(*words, "-p", PROMPT)
+    assert result.exit_code == 0, result.output
+    assert "Shares: half &lt;of&gt; it." in page.read_text()
+    assert "observer" in page.read_text()

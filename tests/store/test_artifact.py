@@ -106,7 +106,8 @@ def test_what_a_method_found_out_and_keeps_comes_back(parts: Parts, tmp_path: Pa
     assert loaded.diagnostics == (found,)
     assert loaded.natural is not None and torch.equal(loaded.natural.factors, factors)
     assert loaded.summary().endswith("; half")
-    assert "## Shares\n\nHalf.\n\n| block | share | why |" in (folder / "README.md").read_text()
+    card = (folder / "README.md").read_text()
+    assert "## Shares\n\nShares: half.\n\n| block | share | why |" in card
 
 
 def test_several_features_come_back_with_what_was_found_out_and_is_kept(tmp_path: Path) -> None:

@@ -62,7 +62,10 @@ def compose(
         ],
         tables=[
             *_coupling(steering),
-            *((one.headline, [one.columns, *one.texts()]) for one in steering.diagnostics),
+            *(
+                (found.sentence, [list(found.columns), *found.texts()])
+                for found in steering.diagnostics
+            ),
         ],
         facts=[
             ("model", f"{made.model or made.model_type}, {made.blocks} blocks, n = {made.n}"),
@@ -73,6 +76,7 @@ def compose(
                 for index, pairs in enumerate(made.pairs[name] for name in names)
             ),
             ("positions", made.positions),
+            ("observer", made.observer),
             ("plant averaged over", f"{made.jacobian_prompts} prompts"),
             *((name, found) for name, found in made.libraries.items()),
         ],

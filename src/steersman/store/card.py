@@ -173,8 +173,14 @@ def _row(separation: float, error: float, length: float) -> str:
 def _diagnostic(found: Mapping[str, Any]) -> str:
     """One table with its heading."""
     made = Diagnostic(**found)
-    table, headline = _table(made.columns, made.texts()), _inline(made.headline)
-    return f"## {_inline(made.name)}\n\n{headline[:1].upper()}{headline[1:]}.\n\n{table}\n\n"
+    table = _table(made.columns, made.texts())
+    return f"## {_inline(made.name)}
+
+{_inline(made.sentence)}
+
+{table}
+
+"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

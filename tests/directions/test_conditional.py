@@ -82,6 +82,18 @@ def test_the_share_is_that_of_pairs_left_out() -> None:
     assert alike.explained < 0.1 and leaked.explained > 0.9
 
 
+def test_what_only_the_continuation_tells_counts_for_nothing_on_others() -> None:
+    # Every context with every continuation; the shift is the continuation's own, at random.
+    context, text = torch.arange(12).repeat_interleave(10), torch.arange(10).repeat(12)
+    x = randn(0, 12, N)[context] + 3 * randn(1, 10, N)[text]
+    shift = randn(2, 10, N)[text]
+    by_pair = choose(x, shift, torch.arange(120))
+    by_context = choose(x, shift, context)
+    by_both = choose(x, shift, context, text)
+    assert by_pair.explained > 0.9 and by_context.explained > 0.5
+    assert by_both.explained < 0.1
+
+
 def test_a_shift_of_one_for_all_is_the_mean() -> None:
     x = randn(0, 40, N)
     shift = randn(1, N).expand(40, N)

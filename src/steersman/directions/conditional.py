@@ -12,7 +12,7 @@ from steersman.directions.leaving_out import parts
 from steersman.errors import InputError
 
 RANKS = (1, 2, 4, 8, 16)
-RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
+RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 FOLDS = 5
 
 

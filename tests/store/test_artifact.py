@@ -123,7 +123,7 @@ def test_several_features_come_back_with_what_was_found_out_and_is_kept(tmp_path
     assert manifest["features"] == ["one", "the other"]
     assert [one["headline"] for one in manifest["diagnostics"]] == ["half"]
     card = (folder / "README.md").read_text()
-    assert "### the other" in card and "## Shares\n\nHalf." in card
+    assert "### the other" in card and "## Shares\n\nShares: half." in card
 
 
 @pytest.mark.parametrize(

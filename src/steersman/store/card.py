@@ -174,13 +174,7 @@ def _diagnostic(found: Mapping[str, Any]) -> str:
     """One table with its heading."""
     made = Diagnostic(**found)
     table = _table(made.columns, made.texts())
-    return f"## {_inline(made.name)}
-
-{_inline(made.sentence)}
-
-{table}
-
-"
+    return f"## {_inline(made.name)}\n\n{_inline(made.sentence)}\n\n{table}\n\n"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

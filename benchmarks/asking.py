@@ -4,6 +4,9 @@ What the unsteered model does in a context that names the desired behaviour is w
 for; what it does without is target 0, and half way between their scores is what target 0.5 asks
 for. Nothing is tuned: every way is fitted on prompts and contexts of the other split, with the
 package's defaults. `shortfall` is the score minus what was asked for.
+
+A way that is `calibrated` is also given other prompts and the judge of the score, and takes the
+strength that `sm.calibrate` finds there; its targets are shares of the way to the score in context.
 """
 
 import warnings
@@ -12,15 +15,19 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
+from equal_divergence import at_divergence
 from parts import Cell, Parts
+from subjects import explained
 
 import steersman as sm
-from steersman.windtunnel import behaviour, load, measure
+from steersman.windtunnel import Behaviour, behaviour, load, measure
 from steersman.windtunnel.contexts import at_decisions, in_contexts, items_in_context
 from steersman.windtunnel.measure import Measurement
 from steersman.windtunnel.scores import mean_score
 
 EXAMPLES = {"contexts": in_contexts, "decisions": at_decisions}
+FIT, SCORE, CALIBRATE = 0, 1000, 2000
+"""Where the seeds of each set of prompts begin."""
 
 
 def parts(config: dict[str, Any]) -> Parts:
@@ -36,31 +43,75 @@ def _cells(config: dict[str, Any], name: str, seed: int) -> list[Cell]:
     warnings.simplefilter("ignore", UserWarning)
     model, tokenizer = load()
     asked = behaviour(name)
-    scored = partial(measure, model, tokenizer, seed=1000 + seed, count=config["prompts"])
+    scored = partial(measure, model, tokenizer, seed=SCORE + seed, count=config["prompts"])
     bare = scored(asked)
-    there = scored(replace(asked, items=partial(items_in_context, asked)))
-    start, end = (one.scores[asked.headline].mean for one in (bare, there))
+    start, end = (one.scores[asked.headline].mean for one in (bare, scored(_in_context(asked))))
     common = {"behaviour": name, "seed": seed, "unsteered": start, "in_context": end}
     cells = []
     for way in config["ways"]:
         for pairs in way["pairs"]:
-            steering = sm.fit(
-                model,
-                tokenizer,
-                EXAMPLES[way["examples"]](asked, seed, pairs),
-                method=way["method"],
-                batch_size=32,
-                progress=False,
-            )
-            for target in config["targets"]:
-                got = scored(asked, steering.attach(model, target, trace=False))
+            examples = EXAMPLES[way["examples"]](asked, FIT + seed, pairs)
+            settings = {"method": way["method"], "batch_size": 32, "progress": False}
+            steering = sm.fit(model, tokenizer, examples, **settings)
+            for target in way.get("targets", config["targets"]):
+                strength = target
+                if way.get("calibrated"):
+                    strength = _calibrated(config, asked, steering, target, seed)
+                got = scored(asked, steering.attach(model, strength, trace=False))
                 wanted = start + target * (end - start)
                 told = _told(got, asked.headline)
                 shown = {"way": way["name"], "pairs": pairs, "target": target, "wanted": wanted}
-                more = {"shortfall": told["score"] - wanted, "explained": _explained(steering)}
-                changed = told["grammaticality"] - bare.grammaticality.mean
-                cells.append({**common, **shown, **told, **more, "grammar_change": changed})
+                more = {"shortfall": told["score"] - wanted, **explained(steering)}
+                changed = {
+                    "grammar_change": told["grammaticality"] - bare.grammaticality.mean,
+                    "strength": strength,
+                }
+                cells.append({**common, **shown, **told, **more, **changed})
+        print(_line(cells[-1]), flush=True)
     return cells
+
+
+def _line(cell: Cell) -> str:
+    shown = "{behaviour}, seed {seed}, {way}, {target}: {score:.3f} where {wanted:.3f} was asked"
+    return shown.format(**cell)
+
+
+def _in_context(asked: Behaviour) -> Behaviour:
+    """The same behaviour, of prompts in a desired context."""
+    return replace(asked, items=partial(items_in_context, asked))
+
+
+def _calibrated(
+    config: dict[str, Any], asked: Behaviour, steering: sm.Steering, share: float, seed: int
+) -> float:
+    """The strength for a share of the way to the score in context, on prompts kept for that."""
+    model, tokenizer = load()
+    at, count = CALIBRATE + seed, config["prompts"]
+    start, end = (
+        measure(model, tokenizer, one, seed=at, count=count, knowledge=1)
+        .scores[asked.headline]
+        .mean
+        for one in (asked, _in_context(asked))
+    )
+    level, items = start + share * (end - start), asked.items(at, count)
+
+    def judge(prompts: Sequence[Any], texts: Sequence[str]) -> list[float]:
+        both = zip(items, texts, strict=True)
+        return [asked.judge(item, text)[asked.headline] for item, text in both]
+
+    aim = sm.Score(judge, **{"at_least" if end > start else "at_most": level})
+    found = sm.calibrate(
+        steering,
+        model,
+        tokenizer,
+        [item.prompt for item in items],
+        target=aim,
+        new_tokens=asked.new_tokens,
+        batch_size=128,
+        seed=at,
+        progress=False,
+    )
+    return found.strength
 
 
 def _told(got: Measurement, headline: str) -> dict[str, Any]:
@@ -75,35 +126,51 @@ def _told(got: Measurement, headline: str) -> dict[str, Any]:
     }
 
 
-def _explained(steering: sm.Steering) -> float | None:
-    """The share of the shift between the contexts that is explained out of sample, where known.
-
-    Of all blocks, the one that acts.
-    """
-    shares = [row[1] for one in steering.diagnostics for row in one.rows]
-    return max(float(share) for share in shares) if shares else None
-
-
 def summary(config: dict[str, Any], cells: Sequence[Cell]) -> list[Cell]:
     """Means over the seeds with their standard errors, for every way, number of pairs and target.
+
+    The score at each budget of divergence stands beside every target.
 
     Args:
         config: what was run.
         cells: what came out, of every seed.
     """
-    groups: dict[tuple[Any, ...], list[Cell]] = {}
-    for cell in cells:
-        key = tuple(cell[name] for name in ("behaviour", "way", "pairs", "target"))
-        groups.setdefault(key, []).append(cell)
+    keys = ("behaviour", "way", "pairs", "target")
     numbers = (
-        *("unsteered", "in_context", "score", "shortfall", "divergence"),
+        *("unsteered", "in_context", "score", "shortfall", "divergence", "strength"),
         *("grammaticality", "grammar_change", "knowledge"),
     )
     return [
         {
-            **dict(zip(("behaviour", "way", "pairs", "target"), key, strict=True)),
+            **dict(zip(keys, key, strict=True)),
             **{name: asdict(mean_score([cell[name] for cell in group])) for name in numbers},
-            "explained": [cell["explained"] for cell in group],
+            "at_budget": _at_budgets(config, cells, group),
+            **{
+                name: asdict(mean_score([cell[name] for cell in group]))
+                for name in ("explained", "explained_by_mean")
+                if name in group[0]
+            },
         }
-        for key, group in groups.items()
+        for key, group in _groups(cells, keys).items()
     ]
+
+
+def _groups(cells: Sequence[Cell], keys: Sequence[str]) -> dict[tuple[Any, ...], list[Cell]]:
+    groups: dict[tuple[Any, ...], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(tuple(cell[name] for name in keys), []).append(cell)
+    return groups
+
+
+def _at_budgets(config: dict[str, Any], cells: Sequence[Cell], group: Sequence[Cell]) -> Cell:
+    """The score at each budget, interpolated between the targets of the group's way and pairs."""
+    known = _groups(cells, ("behaviour", "way", "pairs", "seed"))
+    curves = [
+        [(0.0, mine[0]["unsteered"]), *((cell["divergence"], cell["score"]) for cell in mine)]
+        for one in group
+        for mine in [known[one["behaviour"], one["way"], one["pairs"], one["seed"]]]
+    ]
+    return {
+        str(budget): asdict(mean_score([at_divergence(curve, budget) for curve in curves]))
+        for budget in config["budgets"]
+    }

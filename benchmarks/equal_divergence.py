@@ -1,9 +1,11 @@
-"""Which law does most at the same price? Scores of the wind tunnel at equal divergence.
+"""Which law does most at the same price? Scores at equal divergence from the unsteered model.
 
-Every method is fitted on the same pairs and run over targets on the same prompts and sampling
-seeds. The price is the divergence from the bare model in nats per token, measured along the steered
-text; scores at a given price are interpolated between targets, seed by seed. With `judged_by` every
-way is also judged by so many other pairs, at target 1: does it move its feature as examples do?
+Every way is fitted on the same pairs and run over targets on the same prompts and sampling seeds.
+The price is the divergence from the bare model in nats per token, measured along the steered text;
+scores at a given price are interpolated between targets, seed by seed. With `tracked` it is also
+said how far the final feature is from its target at the last token of so many prompts, and with
+`judged_by` every way is judged by so many other pairs, at target 1: does it move its feature as
+examples do?
 """
 
 import warnings
@@ -13,19 +15,20 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import tracking
 from parts import Cell, Parts
+from subjects import Compared, Way, explained, names, subject
 
 from steersman.faithful import faithfulness
-from steersman.methods import METHODS, Method
-from steersman.windtunnel import Behaviour, behaviour, fit_behaviour, load, measure
+from steersman.steering import Steering
 from steersman.windtunnel.scores import mean_score
 
 
 def parts(config: dict[str, Any]) -> Parts:
-    """Every behaviour and seed."""
+    """Every subject and seed."""
     return {
         f"{name}, seed {seed}": partial(_cells, config, name, seed)
-        for name in config["behaviours"]
+        for name in names(config)
         for seed in range(config["seeds"])
     }
 
@@ -45,97 +48,100 @@ def at_divergence(points: Sequence[tuple[float, float]], budget: float) -> float
 
 def _cells(config: dict[str, Any], name: str, seed: int) -> list[Cell]:
     warnings.simplefilter("ignore", UserWarning)
-    model, tokenizer = load()
-    asked = behaviour(name)
-    count = config["prompts"]
-    bare = measure(model, tokenizer, asked, seed=1000 + seed, count=count)
+    one = subject(config, name, seed)
+    bare = one.look(None)
     found: list[Cell] = []
     for way in config["ways"]:
-        steering = fit_behaviour(
-            model,
-            tokenizer,
-            asked,
-            seed=seed,
-            method=_method(way),
-            observer=way.get("observer", "mean"),
-        )
-        judged = _judged(config, model, tokenizer, asked, steering, seed)
-        points = [(0.0, bare.scores[asked.headline].mean)]
-        for target in config["targets"]:
-            attached = steering.attach(model, target, trace=False, **way.get("attach", {}))
-            got = measure(model, tokenizer, asked, attached, seed=1000 + seed, count=count)
-            points.append((got.divergence.mean, got.scores[asked.headline].mean))
+        steering = one.fitted(way)
+        known = {**explained(steering), **_judged(config, one, steering)}
+        for target in way.get("targets", one.targets):
+            settings = {"target": target, **way.get("attach", {})}
+            got = one.look(steering.attach(one.model, trace=False, **settings))
             found.append(
                 {
                     "behaviour": name,
                     "seed": seed,
                     "way": way["name"],
                     "target": target,
-                    "score": points[-1][1],
-                    "unsteered": points[0][1],
-                    "divergence": points[-1][0],
-                    "grammaticality": got.grammaticality.mean,
-                    "knowledge": got.knowledge.mean,
-                    **judged,
+                    "unsteered": bare["score"],
+                    **got,
+                    **_tracked(config, one, steering, settings),
+                    **known,
                 }
             )
+        print(_line(found[-1]), flush=True)
     return found
 
 
-def _judged(
-    config: dict[str, Any], model: Any, tokenizer: Any, asked: Behaviour, steering: Any, seed: int
+def _line(cell: Cell) -> str:
+    shown = "{behaviour}, seed {seed}, {way}: {score:.3f} at divergence {divergence:.4f}"
+    return shown.format(**cell)
+
+
+def _tracked(
+    config: dict[str, Any], one: Compared, steering: Steering, settings: dict[str, Any]
 ) -> dict[str, float]:
-    if not config.get("judged_by"):
+    """How far the final feature is from where it was asked to be, in natural units."""
+    if not config.get("tracked"):
         return {}
-    pairs = asked.pairs(500 + seed, config["judged_by"])
-    found = faithfulness(steering, model, tokenizer, pairs, batch_size=32, progress=False)
+    seen = tracking.observed(one, one.examples, steering, settings, 0)
+    error = tracking.errors(steering, seen, settings["target"], settings)
+    return {"tracking_rms": float(error.square().mean().sqrt())}
+
+
+def _judged(config: dict[str, Any], one: Compared, steering: Steering) -> dict[str, float]:
+    if not config.get("judged_by") or one.pairs is None:
+        return {}
+    pairs = one.pairs(config["judged_by"])
+    found = faithfulness(steering, one.model, one.tokenizer, pairs, batch_size=32, progress=False)
     return {"agreement": found.agreement, "excess": found.excess}
 
 
-def _method(way: dict[str, Any]) -> Method:
-    settings = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in way.get("settings", {}).items()
-    }
-    return METHODS[way["method"]](**settings)
-
-
 def summary(config: dict[str, Any], cells: Sequence[Cell]) -> list[Cell]:
-    """For every behaviour and way: the score at each budget, and all there is at each target.
+    """For every subject and way: the score at each budget, and all there is at each target.
 
     Args:
         config: what was run.
         cells: what came out, of every seed.
     """
-    rows = []
-    for name in config["behaviours"]:
-        for way in config["ways"]:
-            mine = [c for c in cells if (c["behaviour"], c["way"]) == (name, way["name"])]
-            rows.append(
-                {
-                    "behaviour": name,
-                    "way": way["name"],
-                    "at_budget": {
-                        str(budget): asdict(
-                            mean_score([at_divergence(p, budget) for p in _curves(mine)])
-                        )
-                        for budget in config["budgets"]
-                    },
-                    **{
-                        key: asdict(mean_score([c[key] for c in _first_cells(mine)]))
-                        for key in ("agreement", "excess")
-                        if config.get("judged_by")
-                    },
-                    "at_target": {
-                        str(target): {
-                            key: asdict(mean_score([c[key] for c in mine if c["target"] == target]))
-                            for key in ("score", "divergence", "grammaticality", "knowledge")
-                        }
-                        for target in config["targets"]
-                    },
-                }
-            )
-    return rows
+    return [
+        _summarised(config, name, way, [c for c in mine if c["way"] == way["name"]])
+        for name in names(config)
+        for mine in [[c for c in cells if c["behaviour"] == name]]
+        for way in config["ways"]
+    ]
+
+
+def _summarised(config: dict[str, Any], name: str, way: Way, mine: Sequence[Cell]) -> Cell:
+    targets = list(dict.fromkeys(cell["target"] for cell in mine))
+    return {
+        "behaviour": name,
+        "way": way["name"],
+        "unsteered": asdict(mean_score([one["unsteered"] for one in _first_cells(mine)])),
+        "at_budget": {
+            str(budget): asdict(mean_score([at_divergence(p, budget) for p in _curves(mine)]))
+            for budget in config["budgets"]
+        },
+        **{
+            key: asdict(mean_score([c[key] for c in _first_cells(mine)]))
+            for key in ("agreement", "excess", "explained", "explained_by_mean")
+            if key in mine[0]
+        },
+        "at_target": {
+            str(target): {
+                key: asdict(mean_score([c[key] for c in mine if c["target"] == target]))
+                for key in MEASURED
+                if key in mine[0]
+            }
+            for target in targets
+        },
+    }
+
+
+MEASURED = (
+    *("score", "divergence", "tracking_rms", "perplexity"),
+    *("grammaticality", "knowledge", "feeling_words_per_text"),
+)
 
 
 def _first_cells(cells: Sequence[Cell]) -> list[Cell]:

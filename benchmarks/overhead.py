@@ -1,5 +1,11 @@
-"""What steering costs a running model: tokens a second of greedy generation, with and without."""
+"""What steering costs a running model: seconds a token of greedy generation, with and without.
 
+Steered and unsteered runs take turns. A run counts by the median of its tokens' times, behind the
+prompt, so that neither the prefill nor a few tokens that something else delayed decide.
+"""
+
+import statistics
+import time
 from functools import partial
 from typing import Any
 
@@ -7,8 +13,9 @@ import torch
 from parts import Cell, Parts
 from random_llama import random_llama
 from synthetic import random_steering
-from timing import alternate, columns, ratios, spread
+from timing import Seconds, columns, ratios, spread
 from torch import Tensor
+from transformers import LogitsProcessorList
 
 from steersman.steering import Steering
 
@@ -42,22 +49,23 @@ def _cell(config: dict[str, Any], model: Any, steering: Steering, batch: int) ->
     generator = torch.Generator().manual_seed(1)
     ids = torch.randint(config["vocabulary"], (batch, config["prompt"]), generator=generator)
     bare = partial(_generate, model, ids, config["new_tokens"])
-    tokens = batch * config["new_tokens"]
     found: dict[str, dict[str, Any]] = {}
     for way, settings in WAYS.items():
 
-        def steered(settings: dict[str, Any] = settings) -> None:
+        def steered(settings: dict[str, Any] = settings) -> Seconds:
             with steering.attach(model, 0.5, **settings):
-                bare()
+                return bare()
 
         other = steered if settings else bare
-        before, after = alternate(bare, other, config["pairs"])
+        bare(), other()
+        runs = [(bare(), other()) for _ in range(config["pairs"])]
+        before, after = (list(side) for side in zip(*runs, strict=True))
         more = {name: [100 * (r - 1) for r in both] for name, both in ratios(after, before).items()}
         found[way] = {
             "unsteered_seconds": columns(before),
             "seconds": columns(after),
-            "unsteered_tokens_per_second": spread([tokens / s.processor for s in before]),
-            "tokens_per_second": spread([tokens / s.processor for s in after]),
+            "unsteered_tokens_per_second": spread([batch / s.processor for s in before]),
+            "tokens_per_second": spread([batch / s.processor for s in after]),
             "overhead_percent": more,
             "overhead_percent_spread": spread(more["processor"]),
         }
@@ -70,13 +78,26 @@ def _line(way: str, percent: dict[str, float]) -> str:
     return f"{way:24} {percent['median']:6.2f} % more time (quartiles {low:.2f}, {high:.2f})"
 
 
-def _generate(model: Any, ids: Tensor, new_tokens: int) -> None:
+def _generate(model: Any, ids: Tensor, new_tokens: int) -> Seconds:
+    """The median time from one token to the next."""
+    stamps: list[Seconds] = []
+
+    def note(ids: Tensor, logits: Tensor) -> Tensor:
+        stamps.append(Seconds(time.perf_counter(), time.process_time()))
+        return logits
+
     made = model.generate(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
         do_sample=False,
         min_new_tokens=new_tokens,
         max_new_tokens=new_tokens,
+        logits_processor=LogitsProcessorList([note]),
     )
     if made.shape[1] != ids.shape[1] + new_tokens:
         raise RuntimeError(f"generated {made.shape[1] - ids.shape[1]} tokens, not {new_tokens}")
+    clock, processor = (
+        statistics.median(b - a for a, b in zip(times, times[1:], strict=False))
+        for times in zip(*stamps, strict=True)
+    )
+    return Seconds(clock, processor)

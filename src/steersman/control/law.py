@@ -84,6 +84,16 @@ class Law(ABC, Generic[State]):
             f"{type(self).__name__} observes nothing that a relative reference could be measured by"
         )
 
+    def known(
+        self, references: Float[Tensor, "blocks rows k"]
+    ) -> tuple[Float[Tensor, "rows n"], ...] | None:
+        """The inputs of every block where they depend on no state; None where they do.
+
+        Args:
+            references: where the observed numbers should be at every block.
+        """
+        return None
+
     def is_active(self, block: int) -> bool:
         """Whether the law acts at `block` at all; elsewhere it need not be evaluated."""
         return 0 <= block < self.blocks
@@ -164,6 +174,14 @@ class AffineLaw(Law[None]):
     def observe(self, x: Float[Tensor, "rows n"], block: int) -> Float[Tensor, "rows k"]:
         """`z = H_t' x` for each row, taken in the law's precision and not in the model's."""
         return x.to(self.dtype) @ self.H[block]
+
+    def known(
+        self, references: Float[Tensor, "blocks rows k"]
+    ) -> tuple[Float[Tensor, "rows n"], ...] | None:
+        """`G_t s_t` of every block, where `H = 0`."""
+        if not self.is_schedule:
+            return None
+        return tuple(self.act(references[block], block) for block in range(self.blocks))
 
     def act(self, error: Float[Tensor, "rows k"], block: int) -> Float[Tensor, "rows n"]:
         """`u = G_t error` for each row."""

@@ -85,6 +85,11 @@ class Reference(ABC):
     needs_start: ClassVar[bool] = False
     """Whether `started` must be told where the unsteered run ends."""
 
+    @property
+    @abstractmethod
+    def rows(self) -> int | None:
+        """How many rows it has a target for; None where one is for all rows."""
+
     def started(self, start: Float[Tensor, "rows features"]) -> "Reference":
         """The same reference, for rows whose unsteered run ends at these natural values."""
         return self
@@ -174,6 +179,11 @@ class Absolute(Reference):
         """Check the target."""
         _check_target("target", self.target)
 
+    @property
+    def rows(self) -> int | None:
+        """How many targets there are; None for one."""
+        return _rows(self.target)
+
     def repeated(self, times: int, device: torch.device) -> "Absolute":
         """Each row's target for `times` rows."""
         return Absolute(_repeated(self.target, times, device))
@@ -207,6 +217,11 @@ class Paper(Reference):
         """Check the target."""
         _check_target("lambda_", self.lambda_)
 
+    @property
+    def rows(self) -> int | None:
+        """How many targets there are; None for one."""
+        return _rows(self.lambda_)
+
     def repeated(self, times: int, device: torch.device) -> "Paper":
         """Each row's target for `times` rows."""
         return Paper(_repeated(self.lambda_, times, device))
@@ -226,6 +241,11 @@ class Relative(Reference):
     def __post_init__(self) -> None:
         """Check the target."""
         _check_target("target", self.target)
+
+    @property
+    def rows(self) -> int | None:
+        """How many targets there are; None for one."""
+        return _rows(self.target)
 
     def repeated(self, times: int, device: torch.device) -> "Relative":
         """Each row's target for `times` rows."""
@@ -292,6 +312,10 @@ def _check_target(name: str, target: Target) -> None:
             require_finite(name, target)
     elif not math.isfinite(target):
         raise InputError(f"{name} is {target}; it must be finite.")
+
+
+def _rows(target: Target) -> int | None:
+    return len(target) if isinstance(target, Tensor) and not _for_all(target) else None
 
 
 def _repeated(

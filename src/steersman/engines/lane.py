@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from steersman.engines.channel import AtPrompt, Channel
+from steersman.engines.planned import Planned, Plans
 from steersman.engines.trace import Recorder
 from steersman.engines.window import Sequences, Window, matching
 from steersman.errors import InputError
@@ -21,6 +22,7 @@ class Pass:
         sequences: where their prompts end.
         prompts: how many prompts a batch holds, where that is known.
         skip: columns at the front that an earlier pass has recorded.
+        plans: what earlier passes have worked out.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Pass:
         sequences: Sequences,
         prompts: int | None,
         skip: int,
+        plans: Plans,
     ) -> None:
         """A lane for each channel."""
         self.window = window
@@ -37,7 +40,10 @@ class Pass:
         self.passive = False
         self.fired = 0
         copies = _copies(window.batch, prompts)
-        self.lanes = tuple(Lane(channel, window, sequences, copies) for channel in channels)
+        self.lanes = tuple(
+            Lane(channel, window, sequences, copies, plans.of(index, channel, copies))
+            for index, channel in enumerate(channels)
+        )
 
 
 class Lane:
@@ -48,17 +54,29 @@ class Lane:
         window: the tokens that pass.
         sequences: where their prompts end.
         copies: rows of the batch for each prompt.
+        planned: what is added whatever the states are; None where that depends on them.
     """
 
-    def __init__(self, channel: Channel, window: Window, sequences: Sequences, copies: int) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        window: Window,
+        sequences: Sequences,
+        copies: int,
+        planned: Planned | None,
+    ) -> None:
         """Which rows and tokens it has."""
         self.rows = _rows(channel.rows, copies, window)
         opened = _open(channel, window, sequences)
         self.open = opened if self.rows is None else opened[self.rows]
         self.count = self.open.numel()
         self.fully = _fully(self.open)
-        # A target for each prompt becomes one for each token: copies of the prompt, then tokens.
-        self.reference = channel.reference.repeated(copies * window.length, window.valid.device)
+        self.planned = planned
+        self.reference = channel.reference
+        if planned is None:
+            # A target for each prompt becomes one for each token: its copies, then their tokens.
+            times = copies * window.length
+            self.reference = channel.reference.repeated(times, window.valid.device)
         self.tokens_each = window.length
         self.copies = copies
         self.start: Tensor | None = None
@@ -138,6 +156,13 @@ class Lane:
         skip: int,
     ) -> Tensor:
         """The block's output with the law's input added on open tokens of this lane's rows."""
+        if self.planned is not None:
+            if recorder is not None:
+                mine = x if self.rows is None else x[self.rows]
+                recorder.block(block, mine, None, None, skip, self.nominal.get(block))
+            if self.fully is False or not channel.law.is_active(block):
+                return y
+            return self._placed(y, self.planned.inputs[block])
         states = self._states(x)
         offset = self._offsets(channel)[block]
         reference = self.reference.joined(offset, self.observed.get(block))
@@ -153,6 +178,9 @@ class Lane:
             recorder.block(block, mine, wanted, u, skip, self.nominal.get(block))
         if u is None or not channel.law.is_active(block):
             return y
+        return self._placed(y, u)
+
+    def _placed(self, y: Tensor, u: Tensor) -> Tensor:
         if self.rows is None:
             return self._added(y, u)
         return y.index_copy(0, self.rows, self._added(y[self.rows], u))

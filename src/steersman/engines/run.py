@@ -18,6 +18,7 @@ from steersman.engines.lane import Pass, made_for, remade_for
 from steersman.engines.memory import RowMemory
 from steersman.engines.mirror import Mirror
 from steersman.engines.nominal import NominalRun
+from steersman.engines.planned import Plans
 from steersman.engines.trace import Recorder, Trace
 from steersman.engines.window import Sequences, Window, read_window
 from steersman.errors import ArchitectureError, AttachedError, InputError, MismatchError
@@ -73,6 +74,7 @@ class Run:
         self._nominal = NominalRun(self._model, self._mirror) if self._relative else None
         self._hooks: HookSet | None = None
         self._on: dict[torch.device, tuple[Channel, ...]] = {}
+        self._plans = Plans()
         self._recorders: list[list[Recorder]] = []
         self._pass: Pass | None = None
         self._asleep = False
@@ -159,10 +161,11 @@ class Run:
             self._renew(window, begins)
         skip = min(window.length, max(0, self._sequences.seen - window.first))
         channels = self._channels_on(window.valid.device)
-        self._pass = Pass(channels, window, self._sequences, self._prompts, skip)
+        self._pass = Pass(channels, window, self._sequences, self._prompts, skip, self._plans)
         if self._traced:
             for lane, recorder in zip(self._pass.lanes, self._recorders[-1], strict=True):
-                recorder.tokens(*lane.tokens(window, skip))
+                effort = None if lane.planned is None else lane.planned.effort
+                recorder.tokens(*lane.tokens(window, skip), effort)
         for index, memory in self._corrections.items():
             known = memory.read(window.first, window.length)
             if known is not None:

@@ -108,12 +108,12 @@ class _Shown(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """Some states of a pass: features `(states, rows, new, features)`, and efforts; NaN is none."""
+    """Some states of a pass: features `(states, rows, new, features)`, and efforts."""
 
     feature: Tensor
-    setpoint: Tensor
+    setpoint: Tensor | None
     effort: Tensor
-    nominal: Tensor
+    nominal: Tensor | None
 
 
 class _Pass(NamedTuple):
@@ -145,11 +145,27 @@ class Recorder:
         self._watch, self._scale, self._names = watch, scale, names
         self._passes: list[_Pass] = []
         self._waiting: list[_Shown] = []
+        self._effort: Tensor | None = None
 
-    def tokens(self, steered: Tensor, valid: Tensor, ids: Tensor | None) -> None:
-        """A pass begins with these tokens, `(rows, new)`."""
+    def tokens(
+        self,
+        steered: Bool[Tensor, "rows new"],
+        valid: Bool[Tensor, "rows new"],
+        ids: Int[Tensor, "rows new"] | None,
+        effort: Float[Tensor, "states rows_or_1 1"] | None = None,
+    ) -> None:
+        """A pass begins.
+
+        Args:
+            steered: which of its tokens the gate lets through.
+            valid: which are no padding.
+            ids: token ids where known.
+            effort: what every block is given, where that is known beforehand, and 0 after the last;
+                what blocks then show needs no input.
+        """
         self._passes.append(_Pass(steered, valid, ids, []))
         self._waiting.clear()
+        self._effort = effort
 
     def block(
         self,
@@ -191,12 +207,16 @@ class Recorder:
         shown = tuple(self._waiting)
         self._waiting.clear()
         x = torch.stack([one.x for one in shown])
-        v = self._watch[[one.block for one in shown]].to(x.device)
+        states = slice(shown[0].block, shown[-1].block + 1)
+        v = self._watch[states].to(x.device)
         feature = (x.to(v.dtype).flatten(1, 2) @ v).view(*x.shape[:-1], v.shape[-1])
         setpoint = _with_gaps([one.setpoint for one in shown], feature)
         nominal = _with_gaps([one.nominal for one in shown], feature)
-        inputs = [x.new_zeros(1).expand_as(one.x) if one.u is None else one.u for one in shown]
-        effort = torch.linalg.vector_norm(torch.stack(inputs), dim=-1)
+        if self._effort is not None:
+            effort = self._effort[states].to(x.device).expand(x.shape[:-1])
+        else:
+            inputs = [x.new_zeros(1).expand_as(one.x) if one.u is None else one.u for one in shown]
+            effort = torch.linalg.vector_norm(torch.stack(inputs), dim=-1)
         self._passes[-1].parts.append(_Part(feature, setpoint, effort, nominal))
 
     def traces(self) -> tuple[Trace, ...]:
@@ -213,7 +233,7 @@ class Recorder:
         steered = torch.cat([one.steered for one in whole], dim=1).cpu()
         ids = [one.ids for one in whole if one.ids is not None]
         features, setpoints, effort, nominal = (
-            _joined([[part[index] for part in one.parts] for one in whole], valid)
+            _joined([[_or_gap(part, index) for part in one.parts] for one in whole], valid)
             for index in range(4)
         )
         gaps = (len(valid), blocks + 1 - watched, *features.shape[2:])
@@ -240,12 +260,18 @@ def _states(part: _Part) -> int:
     return len(part.feature)
 
 
+def _or_gap(part: _Part, index: int) -> Tensor:
+    """One kind of value, NaN where there is none."""
+    value = part[index]
+    return torch.full_like(part.feature, torch.nan) if value is None else value
+
+
 def _with_gaps(
     values: list[Tensor | None], like: Float[Tensor, "states rows new features"]
-) -> Tensor:
-    """The values of every state, NaN where there are none."""
+) -> Tensor | None:
+    """The values of every state, NaN where there are none; None where there are none at all."""
     if all(one is None for one in values):
-        return like.new_full((1, 1, 1, 1), torch.nan).expand_as(like)
+        return None
     unknown = like.new_full(like.shape[1:], torch.nan)
     return torch.stack([unknown if one is None else one for one in values])
 

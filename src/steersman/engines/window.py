@@ -103,6 +103,7 @@ class Sequences:
         self._given = prompt_length
         self._prompt: Tensor | None = None
         self._start: Tensor | None = None
+        self._latest: int | None = None
         self.seen = 0
 
     def enter(self, window: Window) -> bool:
@@ -111,6 +112,9 @@ class Sequences:
         if begins:
             self._prompt = window.ids
             self._start = self._first_steered(window)
+            # Asking an accelerator for a value would wait for it.
+            at_hand = self._start.device.type == "cpu"
+            self._latest = int(self._start.max()) if at_hand else None
             self.seen = 0
         return begins
 
@@ -122,6 +126,8 @@ class Sequences:
         """Real tokens from the prompt's last one on."""
         if self._start is None:
             raise InputError("no pass has begun")
+        if self._latest is not None and window.first >= self._latest:
+            return window.valid
         columns = window.first + torch.arange(window.length, device=window.valid.device)
         return window.valid & (columns[None] >= self._start.to(columns.device)[:, None])
 

@@ -34,6 +34,16 @@ def test_observing_nothing_adds_a_schedule_whatever_the_state():
     assert not law.H.any()
 
 
+def test_the_inputs_of_a_schedule_are_known_beforehand_and_those_of_feedback_are_not():
+    law = AffineLaw.schedule(randn(0, 5, 6, 2), active=(1, 3))
+    references = randn(1, 5, 4, 2)
+    inputs = law.known(references)
+    for block in (1, 3):
+        _, u = law.step(None, randn(2, 4, 6), references[block], block)
+        assert torch.equal(inputs[block], u)
+    assert random_law(1, random_plant(), 2).known(references) is None
+
+
 def test_a_clamp_puts_the_feature_where_it_is_asked():
     v = torch.nn.functional.normalize(randn(0, 5, 6, 1), dim=1)
     law = AffineLaw(v, v)

@@ -143,7 +143,7 @@ def test_a_long_prompt_that_is_recorded_in_parts_shows_the_same(
 ) -> None:
     model, found = tiny_model("llama"), []
     for at_once in (2**22, 1):
-        monkeypatch.setattr("steersman.engines.trace.AT_ONCE", at_once)
+        monkeypatch.setattr("steersman.engines.recorder.AT_ONCE", at_once)
         with Run(model, locate(model), (channel(model, Relative(1.0)),)) as run:
             model(PROMPTS)
         found.append(run.trace)

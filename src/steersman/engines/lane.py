@@ -8,7 +8,7 @@ from torch import Tensor
 
 from steersman.engines.channel import AtPrompt, Channel
 from steersman.engines.planned import Planned, Plans
-from steersman.engines.trace import Recorder
+from steersman.engines.recorder import Recorder
 from steersman.engines.window import Sequences, Window, matching
 from steersman.errors import InputError
 
@@ -160,9 +160,8 @@ class Lane:
             if recorder is not None:
                 mine = x if self.rows is None else x[self.rows]
                 recorder.block(block, mine, None, None, skip, self.nominal.get(block))
-            if self.fully is False or not channel.law.is_active(block):
-                return y
-            return self._placed(y, self.planned.inputs[block])
+            known = self.planned.inputs[block]
+            return y if known is None or self.fully is False else self._placed(y, known)
         states = self._states(x)
         offset = self._offsets(channel)[block]
         reference = self.reference.joined(offset, self.observed.get(block))

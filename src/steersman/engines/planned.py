@@ -13,11 +13,11 @@ class Planned(NamedTuple):
     """The inputs of every block, for every token of a row.
 
     Attributes:
-        inputs: of each block; a single row is for all rows.
+        inputs: of each block that acts; a single row is for all rows.
         effort: their lengths, and 0 after the last block.
     """
 
-    inputs: tuple[Float[Tensor, "rows_or_1 1 n"], ...]
+    inputs: tuple[Float[Tensor, "rows_or_1 1 n"] | None, ...]
     effort: Float[Tensor, "states rows_or_1 1"]
 
 
@@ -47,12 +47,11 @@ def _planned(channel: Channel, copies: int) -> Planned | None:
     if reference.needs_nominal or channel.observer is not None or units.norm.ndim > 3:
         return None
     rows = 1 if reference.rows is None else reference.rows * copies
-    inputs = law.known(reference.repeated(copies, units.norm.device).offsets(units, rows))
-    if inputs is None:
+    known = law.known(reference.repeated(copies, units.norm.device).offsets(units, rows))
+    if known is None:
         return None
-    given = [
-        torch.linalg.vector_norm(u, dim=-1, keepdim=True) * law.is_active(block)
-        for block, u in enumerate(inputs)
-    ]
-    effort = torch.stack([*given, torch.zeros_like(given[0])])
-    return Planned(tuple(u.unsqueeze(1) for u in inputs), effort)
+    lengths = torch.linalg.vector_norm(torch.stack([*known, torch.zeros_like(known[0])]), dim=-1)
+    acts = [law.is_active(block) for block in range(law.blocks)]
+    inputs = [u.unsqueeze(1) if acting else None for u, acting in zip(known, acts, strict=True)]
+    active = torch.tensor([*acts, False], device=lengths.device)
+    return Planned(tuple(inputs), (lengths * active[:, None]).unsqueeze(-1))

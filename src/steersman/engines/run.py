@@ -19,7 +19,8 @@ from steersman.engines.memory import RowMemory
 from steersman.engines.mirror import Mirror
 from steersman.engines.nominal import NominalRun
 from steersman.engines.planned import Plans
-from steersman.engines.trace import Recorder, Trace
+from steersman.engines.recorder import Recorder
+from steersman.engines.trace import Trace
 from steersman.engines.window import Sequences, Window, read_window
 from steersman.errors import ArchitectureError, AttachedError, InputError, MismatchError
 from steersman.plant import Blocks, HookSet, hidden_in, hidden_out, owners, unwrap, with_hidden

@@ -91,6 +91,8 @@ class Lane:
         valid, ids = window.valid, window.ids
         if self.rows is not None:
             valid, ids = valid[self.rows], None if ids is None else ids[self.rows]
+        if not skip:
+            return self.open, valid, ids
         return self.open[:, skip:], valid[:, skip:], None if ids is None else ids[:, skip:]
 
     def remember(self, channel: Channel, block: int, x: Tensor) -> None:

@@ -31,7 +31,7 @@ class _Kept(NamedTuple):
     x: Float[Tensor, "states rows new n"]
     setpoint: Float[Tensor, "states rows new features"] | None
     u: Float[Tensor, "states rows new n"] | None
-    effort: Float[Tensor, "states rows_or_1 1"] | None
+    effort: Float[Tensor, "all_states rows_or_1 1"] | None
     nominal: Float[Tensor, "states rows new features"] | None
 
 
@@ -129,25 +129,20 @@ class Recorder:
         if len(self._waiting) * x.numel() > AT_ONCE:
             self.settle()
 
-    @torch.no_grad()
     def settle(self) -> None:
         """Copy what was shown, as at the end of a pass: the model may use its tensors again."""
         if not self._waiting:
             return
         shown = tuple(self._waiting)
         self._waiting.clear()
-        first, x = shown[0].block, torch.stack([one.x for one in shown])
-        known, u = self._effort, None
-        if known is None:
+        x, u = torch.stack([one.x for one in shown]).detach(), None
+        if self._effort is None:
             u = torch.stack([torch.zeros_like(one.x) if one.u is None else one.u for one in shown])
-        kept = _Kept(
-            first,
-            x,
+        setpoint, nominal = (
             _with_gaps([one.setpoint for one in shown]),
-            u,
-            None if known is None else known[first : first + len(shown)],
             _with_gaps([one.nominal for one in shown]),
         )
+        kept = _Kept(shown[0].block, x, setpoint, u, self._effort, nominal)
         self._passes[-1].kept.append(kept)
         self._kept += x.numel()
         if self._kept > AT_ONCE:
@@ -163,10 +158,11 @@ class Recorder:
 
     def _part(self, kept: _Kept) -> _Part:
         x = kept.x
-        v = self._watch[kept.first : kept.first + len(x)].to(x.device)
+        states = slice(kept.first, kept.first + len(x))
+        v = self._watch[states].to(x.device)
         feature = (x.to(v.dtype).flatten(1, 2) @ v).view(*x.shape[:-1], v.shape[-1])
         if kept.effort is not None:
-            effort = kept.effort.to(x.device).expand(x.shape[:-1])
+            effort = kept.effort[states].to(x.device).expand(x.shape[:-1])
         else:
             effort = torch.linalg.vector_norm(torch.as_tensor(kept.u), dim=-1)
         return _Part(feature, kept.setpoint, effort, kept.nominal)

@@ -208,6 +208,8 @@ class Run:
 
     def _learn(self, current: Pass) -> None:
         """What every row's last token missed, for the token behind it."""
+        if not self._corrections:
+            return
         window, channels = current.window, self._channels_on(current.window.valid.device)
         for index, memory in self._corrections.items():
             channel = channels[index]

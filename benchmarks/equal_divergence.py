@@ -51,9 +51,13 @@ def _cells(config: dict[str, Any], name: str, seed: int) -> list[Cell]:
     one = subject(config, name, seed)
     bare = one.look(None)
     found: list[Cell] = []
+    fits: dict[str, tuple[Steering, dict[str, float]]] = {}
     for way in config["ways"]:
-        steering = one.fitted(way)
-        known = {**explained(steering), **_judged(config, one, steering)}
+        key = str([way.get(name) for name in ("method", "settings", "observer")])
+        if key not in fits:
+            steering = one.fitted(way)
+            fits[key] = steering, {**explained(steering), **_judged(config, one, steering)}
+        steering, known = fits[key]
         for target in way.get("targets", one.targets):
             settings = {"target": target, **way.get("attach", {})}
             got = one.look(steering.attach(one.model, trace=False, **settings))

@@ -70,8 +70,8 @@ def _behaviour(config: dict[str, Any], asked: Behaviour, seed: int) -> Compared:
         return fit_behaviour(model, tokenizer, asked, seed=seed, method=method, observer=observer)
 
     def look(attached: AbstractContextManager[Any] | None) -> dict[str, float]:
-        at, count = SCORE + seed, config["prompts"]
-        got = measure(model, tokenizer, asked, attached, seed=at, count=count)
+        settings = {"seed": SCORE + seed, "count": config["prompts"]}
+        got = measure(model, tokenizer, asked, attached, **settings, knowledge=config["questions"])
         return {
             "score": got.scores[asked.headline].mean,
             "divergence": got.divergence.mean,

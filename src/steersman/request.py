@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -183,9 +183,11 @@ def _amount(given: Amount, what: str) -> float | tuple[float, ...]:
         raise InputError(
             f"{what} has shape {tuple(given.shape)}: give one number, or one a prompt."
         )
-    plain = given.tolist() if isinstance(given, Tensor) else given
-    many = isinstance(plain, Sequence) and not isinstance(plain, str)
+    plain: Any = given.tolist() if isinstance(given, Tensor) else given
+    many = isinstance(plain, Sequence)
     try:
+        if isinstance(plain, str):
+            raise TypeError("a text is no list of numbers")
         values = tuple(float(value) for value in (plain if many else (plain,)))
     except (TypeError, ValueError) as error:
         raise InputError(

@@ -72,7 +72,7 @@ def misses_of(sizes: list[float], told: bool) -> list[float]:
 
     Every run is disturbed by as much; the cap binds where the state is small.
     """
-    v = unit_rows(0, BLOCKS + 1, N)
+    v = unit_rows(0, 1, N).expand(BLOCKS + 1, N)
     system = LTVSystem(torch.eye(N).double() + 0.1 * randn(1, BLOCKS, N, N))
     H, ones = v[:-1].unsqueeze(-1), torch.ones(BLOCKS, 1).double()
     answer = v[-1] @ simulate(system, AffineLaw(H, H), ones).states[-1]

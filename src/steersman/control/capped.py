@@ -1,7 +1,7 @@
 """A limit to the effort of any law."""
 
 from dataclasses import dataclass, replace
-from typing import Generic, NamedTuple
+from typing import Generic
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,10 +11,11 @@ from steersman.control.checks import require_positive
 from steersman.control.law import Law, State
 
 
-class CappedState(NamedTuple, Generic[State]):
+@dataclass(frozen=True, eq=False)
+class CappedState(Generic[State]):
     """What the law keeps, and which rows were held back at the last block.
 
-    Attributes:
+    Args:
         law: the state of the law.
         held_back: where its last input was shortened.
     """

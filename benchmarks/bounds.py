@@ -86,7 +86,7 @@ def _bound_cells(config: dict[str, Any], name: str, way: dict[str, Any]) -> list
     cell = {
         "behaviour": name,
         "way": way["name"],
-        "states": bound.reach.counted.nonzero().flatten().tolist(),
+        "states": bound.foresight.counted.nonzero().flatten().tolist(),
         "rows": [row._asdict() for row in coverage.rows()],
         "by_state": _by_state(bound, coverage),
         "budget": [row._asdict() for row in bound.budget()],
@@ -99,7 +99,7 @@ def _bound_cells(config: dict[str, Any], name: str, way: dict[str, Any]) -> list
 
 def _by_state(bound: TrackingBound, coverage: Coverage) -> dict[str, Any]:
     """Prediction, held-out error, and every band's radius, coverage and tightness."""
-    counted = bound.reach.counted
+    counted = bound.foresight.counted
     found: dict[str, Any] = {
         "predicted": bound.predicted[counted].tolist(),
         "median_error": coverage.errors[:, counted].median(dim=0).values.tolist(),
@@ -127,7 +127,7 @@ def _over_splits(config: dict[str, Any], bound: TrackingBound, held: Coverage) -
 
     The promise is for the mean over splits; one split's coverage is random.
     """
-    counted, scale = bound.reach.counted, bound.reach.scale
+    counted, scale = bound.foresight.counted, bound.foresight.scale
     errors = torch.cat([bound.calibration.errors, held.errors])[:, counted]
     scores = (errors / scale[counted]).amax(dim=1)
     draw, each, every = random.Random(0), [], []

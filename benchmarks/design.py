@@ -23,7 +23,6 @@ from steersman.control import LTVSystem
 from steersman.directions import Direction, Features
 from steersman.methods import ALQR, Evidence, FeatureLQR
 from steersman.plant import Averaged, jacobians, linearize
-from steersman.plant.average import COLUMNS
 
 SIDES = ("dense", "feature")
 
@@ -109,7 +108,7 @@ def _design(side: str, model: Any, ids: Tensor) -> None:
     if side == "dense":
         ALQR().solve(Evidence(features, LTVSystem(jacobians(model, ids))))
     else:
-        run = linearize(model, ids, chunk=COLUMNS)
+        run = linearize(model, ids, chunk=FeatureLQR().columns(1), keep=True)
         FeatureLQR().solve(Evidence(features, Averaged((run,))))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from transformers import DynamicCache, PreTrainedModel
 import steersman as sm
 from steersman.errors import InputError
 from steersman.methods import Evidence, FeatureLQR, Method
-from steersman.plant import Averaged, HookSet, hidden_out, hooked, linearize, locate
+from steersman.plant import Averaged, HookSet, hidden_in, hidden_out, hooked, linearize, locate
 from steersman.windtunnel import behaviour, fit_behaviour, load
 
 Models = Callable[[str], PreTrainedModel]
@@ -158,6 +159,25 @@ def test_what_cannot_be_solved_at_a_prompt_is_refused(
         steering.attach(model, 1.0, relinearize="prompt", **settings)
 
 
+@pytest.mark.parametrize("way", ["prompt", "token"])
+@pytest.mark.parametrize("asked", [{"lambda_": 0.8}, {"lambda_": [0.8, -0.3, 1.5]}])
+def test_the_papers_strength_is_a_value_that_no_trajectory_changes(
+    way: Any, asked: Any, tiny_model: Models, tiny_tokenizer: Any
+) -> None:
+    """The gains of S-PID are fixed, and lambda_ is in units of the fit: so nothing is left."""
+    model = tiny_model("llama")
+    steering = fitted(model, tiny_tokenizer, "s-pid")
+    given, found = padded(PROMPTS, "left"), []
+    for how in ("fit", way):
+        with steering.attach(model, **asked, relinearize=how, tokens="last") as run:
+            found.append(last_logits(model, given))
+        setpoint = run.trace.natural(run.trace.setpoint)[:, -1, -1]
+    torch.testing.assert_close(found[1], found[0], rtol=1e-5, atol=1e-5)
+    d, strength = steering.direction, torch.as_tensor(asked["lambda_"]).expand(3)
+    expected = strength - d.origin[-2] / d.norm[-2]
+    torch.testing.assert_close(setpoint, expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_another_way_is_refused(tiny_model: Models, tiny_tokenizer: Any) -> None:
     model = tiny_model("llama")
@@ -258,6 +278,42 @@ def test_laws_of_tokens_follow_beams_and_padding(
         return made[:, given["input_ids"].shape[1] :].tolist()
 
     assert written(PROMPTS) == [row for prompt in PROMPTS for row in written((prompt,))]
+
+
+@pytest.mark.parametrize("execution", ["plan", "feedback"])
+def test_a_cap_holds_for_the_law_of_every_token(
+    execution: Any, tiny_model: Models, tiny_tokenizer: Any
+) -> None:
+    model: Any = tiny_model("llama")
+    steering = fitted(model, tiny_tokenizer, "feature-lqr")
+    settings = {"relinearize": "token", "tokens": "last", "execution": execution}
+
+    def written(cap: float | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, efforts and the lengths of the states, token by token."""
+        cache, logits, lengths = DynamicCache(), [], []
+        with steering.attach(model, 3.0, cap=cap, **settings) as run, torch.no_grad():
+            for piece in (PROMPTS[0], *torch.tensor([[3], [8], [2]])):
+                seen: dict[int, Tensor] = {}  # a nominal pass comes first, and is written over
+                with HookSet() as hooks:
+                    for block, module in enumerate(locate(model).modules):
+                        keep = partial(_keep_last, seen, block)
+                        hooks.before(module, keep)
+                    out = model(input_ids=piece[None], past_key_values=cache, use_cache=True)
+                logits.append(out.logits[0, -1])
+                lengths.append(torch.stack([seen[block] for block in sorted(seen)]))
+        effort = run.trace.effort[0][:, -4:]
+        return torch.stack(logits), effort, torch.stack(lengths, dim=1)
+
+    free, wanted, _ = written(None)
+    _, effort, lengths = written(0.02)
+    assert (effort <= 0.02 * lengths * 1.0001).all()
+    assert (effort > 0.0199 * lengths).any(dim=0).all() and (wanted > 0.03 * lengths).any()
+    loose, same, _ = written(1e6)
+    assert torch.equal(loose, free) and torch.equal(same, wanted)
+
+
+def _keep_last(seen: dict[int, Tensor], block: int, args: Any, kwargs: Any) -> None:
+    seen[block] = hidden_in(args, kwargs)[0, -1].norm()
 
 
 def test_laws_of_tokens_need_tokens_one_by_one(tiny_model: Models, tiny_tokenizer: Any) -> None:

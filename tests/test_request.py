@@ -1,5 +1,8 @@
 """What is asked of a steering: by number, by prompt and by name."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 
@@ -29,6 +32,14 @@ def test_both_strengths_are_refused() -> None:
 def test_a_list_of_no_strength_is_refused(strength: Strength) -> None:
     with pytest.raises(InputError, match="there is no strength"):
         Request.of(strength)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("wrong", ["1.5", "much", [1.0, None], [[1.0], [2.0]], np.ones(2), {2.0}])
+def test_what_is_no_number_and_no_list_of_them_is_refused(wrong: Any) -> None:
+    for strength, called in ((wrong, "target"), ({"truth": wrong}, "target of 'truth'")):
+        with pytest.raises(InputError, match=f"^{called} is .*: give one number, or a list"):
+            Request.of(strength)
 
 
 @pytest.mark.parametrize("strength", [[1.0, 2.0, 3.0], (1.0, 2.0, 3.0), torch.tensor([1.0, 2, 3])])

@@ -159,6 +159,31 @@ def test_a_batch_with_padding_and_a_target_a_prompt(
                 torch.testing.assert_close(model(row[None]).logits[0, -1], found, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("reference", ["relative", "absolute"])
+def test_beams_go_the_way_of_their_prompt(
+    reference: Any, tracked: sm.Steering, tiny_model: Models
+) -> None:
+    model: Any = tiny_model("llama")
+    prompts = [torch.arange(6, 12), torch.arange(20, 24), torch.arange(30, 35)]
+    targets = [1.0, 1.0, 1.0] if reference == "absolute" else [0.0, 0.6, 1.0]
+    how: dict[str, Any] = {"tokens": "last", "reference": reference, "trace": False}
+    search = {"num_beams": 3, "do_sample": False, "max_new_tokens": 5, "pad_token_id": 0}
+
+    def written(rows: list[torch.Tensor], target: list[float]) -> list[list[int]]:
+        width = max(map(len, rows))
+        ids = torch.stack([torch.nn.functional.pad(r, (width - len(r), 0)) for r in rows])
+        mask = torch.stack([torch.arange(width) >= width - len(r) for r in rows]).long()
+        with tracked.attach(model, target, **how):
+            made = model.generate(ids, attention_mask=mask, **search)
+        return made[:, width:].tolist()
+
+    together = written(prompts, targets)
+    each = zip(prompts, targets, strict=True)
+    assert together == [row for prompt, target in each for row in written([prompt], [target])]
+    bare = model.generate(prompts[2][None], **search)[0, len(prompts[2]) :].tolist()
+    assert together[2] != bare
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [

@@ -142,10 +142,12 @@ def _anew(parts: Parts, request: Request, model: nn.Module, how: ExecutionName) 
     if request.relinearize == "fit":
         return None
     make = at_prompt(model, parts, how == "plan")
+    # lambda_ is a value of the feature itself, whose units no trajectory changes.
+    fixed = units_of(parts.features) if request.paper else None
 
     def limited(prompts: tuple[Tensor, ...], owner: object) -> tuple[Law[Any], Units]:
         law, units = make(prompts, owner)
-        return _limited(law, request.cap), units
+        return _limited(law, request.cap), units if fixed is None else fixed
 
     return limited
 

@@ -38,7 +38,8 @@ def at_prompt(model: nn.Module, parts: Parts, planned: bool) -> AtPrompt:
         )
 
     def solve(ids: Tensor, owner: object) -> Controller:
-        run = linearize(model, ids[None], chunk=method.columns(len(parts.features)), asleep=owner)
+        columns = method.columns(len(parts.features))
+        run = linearize(model, ids[None], chunk=columns, asleep=owner, keep=True)
         return method.solve(Evidence(parts.features, Averaged((run,)), natural=parts.natural))
 
     def make(prompts: tuple[Tensor, ...], owner: object) -> tuple[Law[Any], Units]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -183,15 +183,22 @@ def _amount(given: Amount, what: str) -> float | tuple[float, ...]:
         raise InputError(
             f"{what} has shape {tuple(given.shape)}: give one number, or one a prompt."
         )
-    if isinstance(given, Tensor):
-        given = given.tolist()
-    values = tuple(float(v) for v in given) if isinstance(given, Sequence) else (float(given),)
+    plain: Any = given.tolist() if isinstance(given, Tensor) else given
+    many = isinstance(plain, Sequence)
+    try:
+        if isinstance(plain, str):
+            raise TypeError("a text is no list of numbers")
+        values = tuple(float(value) for value in (plain if many else (plain,)))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{what} is {given!r}: give one number, or a list of one a prompt."
+        ) from error
     if not values:
         raise InputError("there is no strength: give one number, or one a prompt.")
     wrong = [one for one in values if not math.isfinite(one)]
     if wrong:
         raise InputError(f"{what} is {wrong[0]}; it must be finite.")
-    return values if isinstance(given, Sequence) else values[0]
+    return values if many else values[0]
 
 
 def _called(what: str, name: str | None) -> str:

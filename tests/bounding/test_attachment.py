@@ -63,19 +63,6 @@ def test_a_plant_of_another_model_is_refused(tiny: Any) -> None:
         Attachment(tiny.a, LTVSystem(torch.eye(8).double().expand(3, 8, 8)))
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_several_features_have_to_be_bounded_one_by_one(tiny: Any) -> None:
-    words = [prompt.split() for prompt in tiny.prompts]
-    sides = [" ".join(w) for w in words[:6]], [" ".join(w) for w in words[6:12]]
-    pairs = {
-        "first": sm.ContrastivePairs(desired=sides[0], undesired=sides[1]),
-        "second": sm.ContrastivePairs(desired=sides[0][::2], undesired=sides[0][1::2]),
-    }
-    both = sm.fit(tiny.model, tiny.tokenizer, pairs, jacobian_prompts=tiny.plant, progress=False)
-    with pytest.raises(InputError, match="there are 2 features"):
-        Attachment(both, tiny.plant)
-
-
 @pytest.mark.parametrize("target", [0.0, float("nan"), float("inf")])
 def test_a_target_that_asks_for_nothing_is_refused(target: float, tiny: Any) -> None:
     with pytest.raises(InputError, match="a bound is of one that is not zero"):

@@ -73,7 +73,7 @@ def test_its_errors_are_those_of_the_states(case: Any) -> None:
     tiny, found, *_ = case
     trace = generated(case, tiny.prompts[12:14])
     certificate = certified(case, trace)
-    one = found.reach.attachment
+    one = found.attachment
     for row in range(2):
         nominal, steered = states_of(case, trace, row)
         d = steered - nominal - one.predicted
@@ -89,7 +89,7 @@ def test_every_promised_place_is_judged_and_no_other(case: Any) -> None:
     certificate = certified(case, trace)
     length = tiny.tokenizer(tiny.prompts[12:13])["input_ids"][0]
     first = len(length) - 1
-    states = found.reach.counted.nonzero().flatten()
+    states = found.foresight.counted.nonzero().flatten()
     judged = certificate.promised.nonzero()
     assert set(judged[:, 1].tolist()) == set(states.tolist())
     assert set(judged[:, 2].tolist()) == set(range(first, first + NEW))

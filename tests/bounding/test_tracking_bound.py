@@ -44,7 +44,7 @@ def test_worst_cases_hold_on_other_prompts_and_are_not_empty(
     # Four standard deviations of the Beta(23, 2) that a level of 0.9 on 24 prompts comes to.
     assert rows["conformal"].pairs > 0.9 - 4 * 0.053
     held, tightness = coverage.by_state("blockwise")
-    assert held.isnan().tolist() == (~of_toxicity.reach.counted).tolist()
+    assert held.isnan().tolist() == (~of_toxicity.foresight.counted).tolist()
     assert float(tightness[-1]) > 1
     assert "40 prompts, 5 states each" in coverage.table()
     assert figure_svg(coverage.plot()).startswith("<svg")
@@ -58,12 +58,12 @@ def test_the_conformal_band_is_the_ranked_error_of_the_calibration_prompts(
     expected = errors.sort(dim=0).values[rank - 1]
     assert torch.equal(of_toxicity.band("conformal").radius, expected)
     held = errors <= of_toxicity.band("conformal, all").radius
-    assert int(held[:, of_toxicity.reach.counted].all(dim=1).sum()) == rank
+    assert int(held[:, of_toxicity.foresight.counted].all(dim=1).sum()) == rank
 
 
 def test_another_level_is_another_rank(of_toxicity: TrackingBound) -> None:
     wider = of_toxicity.at_level(0.96)
-    counted = of_toxicity.reach.counted
+    counted = of_toxicity.foresight.counted
     most = of_toxicity.calibration.errors.amax(dim=0)
     assert torch.equal(wider.band("conformal").radius, most)
     assert torch.equal(wider.band("norm").radius, of_toxicity.band("norm").radius)
@@ -86,7 +86,7 @@ def test_what_a_bound_was_made_from_is_within_its_worst_cases(
 
 def test_safety_makes_worst_cases_wider_and_leaves_the_others(tiny: Any) -> None:
     once, twice = (bounded(tiny, safety=safety) for safety in (1.0, 2.0))
-    state = once.reach.counted.nonzero()[-1]
+    state = once.foresight.counted.nonzero()[-1]
     torch.testing.assert_close(twice.band("blockwise").radius, 2 * once.band("blockwise").radius)
     assert float(twice.band("norm").radius[state]) > 1.9 * float(once.band("norm").radius[state])
     assert torch.equal(twice.band("conformal").radius, once.band("conformal").radius)
@@ -101,7 +101,7 @@ def test_the_prediction_is_the_same_for_every_prompt(tiny: Any) -> None:
 def test_without_a_plant_the_first_prompts_make_one(tiny: Any) -> None:
     found = bounded(tiny, count=9, plant=None)
     assert len(found.calibration.errors) == 6
-    system = found.reach.attachment.plant
+    system = found.attachment.plant
     expected = sm.identify(tiny.model, tiny.tokenizer, tiny.prompts[:3], progress=False)
     assert isinstance(system, LTVSystem)
     torch.testing.assert_close(system.A, expected.A)

@@ -102,8 +102,27 @@ def test_it_is_the_law_in_everything_else():
 def test_a_long_state_in_half_precision_does_not_overflow():
     law = Capped(AffineLaw.schedule(randn(0, BLOCKS, N).float()), 0.1)
     x = torch.full((1, N), 6e4).half()
-    _, u = law.step(None, x, torch.full((1, 1), 1e6), 0)
+    _, u = law.step(law.init(1), x, torch.full((1, 1), 1e6), 0)
     torch.testing.assert_close(u.norm(), 0.1 * x.float().norm())
+
+
+def test_the_rows_that_it_held_back_are_known_block_by_block():
+    law = Capped(AffineLaw.schedule(randn(0, BLOCKS, N), active=(0, 1, 3)), 1.0)
+    x, state = torch.ones(2, N).double(), law.init(2)
+    for block, asked in enumerate(([0.1, 9.0], [9.0, -9.0], [9.0, 9.0], [0.0, 0.1])):
+        state, u = law.step(state, x, torch.tensor(asked).double()[:, None], block)
+        assert torch.equal(law.held_back(state), u.norm(dim=1) >= x.norm(dim=1) * (1 - 1e-12))
+
+
+def test_what_the_law_holds_back_by_itself_counts_too():
+    inner = PIDLaw(unit_rows(0, BLOCKS, N), 1.0, cap=0.1)
+    for law in (inner, Capped(inner, 10.0)):
+        asked = torch.tensor([[0.1], [9.0]]).double()
+        state, _ = law.step(law.init(2), torch.ones(2, N).double(), asked, 0)
+        error = torch.tensor([0.1, 9.0]) - float(inner.v[0].sum())
+        assert law.held_back(state).tolist() == (error.abs() > 0.1 * N**0.5).tolist()
+    free = PIDLaw(unit_rows(0, BLOCKS, N), 1.0)
+    assert free.held_back(free.init(2)) is None
 
 
 @pytest.mark.parametrize("cap", [0.0, -1.0, float("nan"), float("inf")])

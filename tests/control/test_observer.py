@@ -4,8 +4,21 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from toy_plants import randn, unit_rows
 
-from steersman.control import Absolute, DisturbanceObserver, Held, Paper, Readout, Relative
+from steersman.control import (
+    Absolute,
+    AffineLaw,
+    Capped,
+    DisturbanceObserver,
+    Held,
+    LTVSystem,
+    Paper,
+    Readout,
+    Relative,
+    Units,
+    simulate,
+)
 from steersman.errors import InputError
 
 ONE = torch.ones(1, dtype=torch.bool)
@@ -35,6 +48,59 @@ def test_rows_that_did_not_act_learn_nothing() -> None:
         correction, torch.tensor([[2.0], [2.0]]), torch.tensor([True, False])
     )
     assert found.tolist() == [[2.0], [1.0]]
+
+
+@pytest.mark.parametrize(
+    ("missed", "denied", "learnt"),
+    [(1.0, 0.5, 0.0), (-1.0, -0.5, 0.0), (-1.0, 0.5, -1.0), (1.0, -0.5, 1.0), (1.0, 0.0, 1.0)],
+)
+def test_a_run_that_was_held_back_teaches_only_to_ask_for_less(
+    missed: float, denied: float, learnt: float
+) -> None:
+    found = DisturbanceObserver(1.0).step(
+        torch.zeros(1, 1), torch.tensor([[missed]]), ONE, torch.tensor([[denied]])
+    )
+    assert float(found) == learnt
+
+
+BLOCKS, N, CAP, LASTING = 4, 6, 0.3, -0.4
+FREE, HELD = 20.0, 0.5
+
+
+def misses_of(sizes: list[float], told: bool) -> list[float]:
+    """Of one run after another on a plant, each with a state of its own size and the same cap.
+
+    Every run is disturbed by as much; the cap binds where the state is small.
+    """
+    v = unit_rows(0, 1, N).expand(BLOCKS + 1, N)
+    system = LTVSystem(torch.eye(N).double() + 0.1 * randn(1, BLOCKS, N, N))
+    H, ones = v[:-1].unsqueeze(-1), torch.ones(BLOCKS, 1).double()
+    answer = v[-1] @ simulate(system, AffineLaw(H, H), ones).states[-1]
+    law, units = Capped(AffineLaw(H, H), CAP), Units.shifts((ones / answer).unsqueeze(-1))
+    observer, correction = DisturbanceObserver(0.5), torch.zeros(1, 1).double()
+    found = []
+    for size in sizes:
+        nominal = x = size * torch.nn.functional.normalize(randn(2, 1, N))
+        state, denied = law.init(1), torch.zeros(1, 1).double()
+        for t in range(BLOCKS):
+            reference = Relative(1.0 + correction).at(t, units, 1, law.observe(nominal, t))
+            state, u = law.step(state, x, reference, t)
+            denied += torch.where(law.held_back(state)[:, None], u @ v[t + 1][:, None], 0.0)
+            x, nominal = x @ system.A[t].T + u, nominal @ system.A[t].T
+        reached, start = (end @ v[-1][:, None] for end in (x, nominal))
+        missed = Relative(1.0).missed(reached + LASTING, start)
+        correction = observer.step(correction, missed, ONE, denied if told else None)
+        found.append(float(missed))
+    return found
+
+
+def test_after_a_cap_let_go_the_target_is_hit_at_once() -> None:
+    sizes = [FREE] * 10 + [HELD] * 8 + [FREE] * 4
+    found, deaf = misses_of(sizes, told=True), misses_of(sizes, told=False)
+    assert found[:10] == deaf[:10] and abs(found[9]) < 0.01  # before the cap binds
+    assert min(found[10:18]) > 0.5 and min(deaf[10:18]) > 0.5  # while it binds
+    assert max(map(abs, found[18:])) < 0.01
+    assert deaf[18] < -2.0
 
 
 @pytest.mark.parametrize("gain", [-0.1, 2.0, float("nan")])

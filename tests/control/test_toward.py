@@ -5,7 +5,7 @@ import torch
 from toy_plants import randn
 
 from steersman.control import Toward, Units
-from steersman.errors import InputError
+from steersman.errors import InputError, ShapeError
 
 GOAL = randn(0, 3, 2)
 UNITS = Units.shifts(GOAL.unsqueeze(-1))
@@ -45,6 +45,33 @@ def test_what_was_missed_is_counted_from_the_way_that_was_asked_for() -> None:
         torch.testing.assert_close(Toward(target).missed(reached, start), wanted - reached)
     with pytest.raises(InputError, match="beside the unsteered run"):
         Toward(0.5).missed(reached, None)
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (1, 3)])
+def test_several_ways_to_one_goal_are_refused(shape: tuple[int, int]) -> None:
+    with pytest.raises(ShapeError, match=f"target has {shape[1]} features; expected 1"):
+        Toward(torch.zeros(shape))
+
+
+def test_targets_for_other_rows_are_refused_wherever_they_are_used() -> None:
+    toward, nominal, four = Toward(torch.tensor([0.0, 1.0, 0.5])), randn(1, 4, 2), randn(2, 4, 1)
+    for use in (
+        lambda: toward.at(0, UNITS, 4, nominal),
+        lambda: toward.joined(nominal, nominal),
+        lambda: toward.missed(four, four),
+    ):
+        with pytest.raises(ShapeError, match="target has 3 rows; expected 4"):
+            use()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_what_was_missed_is_of_one_feature_and_of_the_same_rows() -> None:
+    with pytest.raises(ShapeError, match=r"reached has shape \(4, 2\)"):
+        Toward(0.5).missed(randn(1, 4, 2), randn(2, 4, 2))
+    with pytest.raises(ShapeError, match=r"start has shape \(3, 1\)"):
+        Toward(0.5).missed(randn(1, 4, 1), randn(2, 3, 1))
+    with pytest.raises(ShapeError, match="nominal"):
+        Toward(0.5).joined(randn(1, 4, 2), randn(2, 3, 2))
 
 
 def test_without_a_nominal_it_is_refused():

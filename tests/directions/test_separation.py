@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import PredefinedSplit
 
-from steersman.directions import contrast, separation, worth_steering
+from steersman.directions import (
+    MeanDifference,
+    Probe,
+    Whitened,
+    contrast,
+    separation,
+    worth_steering,
+)
 from steersman.errors import InputError
 
 
@@ -167,3 +174,16 @@ def test_sides_that_differ_before_the_first_block_are_doubted():
     d, u = gaussian(0, 50, 1.0, states=3)
     d[:, 1:, 0] += 2
     assert doubts(d, u) == []
+
+
+@pytest.mark.parametrize("observer", [MeanDifference(), Whitened(), Probe(1.0)], ids=str)
+def test_folds_that_show_no_contrast_count_as_noise(observer):
+    """Whole numbers, so that the sides of some folds are exactly alike, as of a few tokens."""
+    fold = torch.randperm(10, generator=torch.Generator().manual_seed(0)) % 5
+    u = torch.stack([fold.double(), fold.double() % 2], dim=1)[:, None]
+    d = u.clone()
+    d[:, 0, 0] += torch.tensor([1.0, 1.0, -1.0, 0.0, 0.0]).double()[fold]
+    found = separation(d, u, observer=observer)
+    assert bool(found.d.isfinite()) and bool(found.se.isfinite())
+    made = contrast(d.repeat(1, 2, 1), u.repeat(1, 2, 1), observer=observer)
+    assert bool(made.separation_se.isfinite().all())

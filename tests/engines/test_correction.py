@@ -1,6 +1,8 @@
 """Tracking from token to token: what one token missed is asked of the next, row by row."""
 
+from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -8,8 +10,10 @@ import torch
 from torch import Tensor
 
 import steersman as sm
+from steersman.control import Capped
 from steersman.errors import InputError
 from steersman.plant import HookSet, hidden_out, locate
+from steersman.request import Request
 from steersman.windtunnel import behaviour, fit_behaviour, load
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -114,6 +118,48 @@ def test_beams_take_their_corrections_along(steering: sm.Steering, prompts: list
     cached = written(run(), prompts, num_beams=3)
     for row, prompt in zip(cached, prompts, strict=True):
         assert torch.equal(row[None], written(run(), [prompt], num_beams=3))
+
+
+@dataclass(frozen=True, eq=False)
+class Released(Capped[Any]):
+    """A cap that is another one in every forward pass."""
+
+    caps: Iterator[float] = field(default_factory=lambda: iter(()))
+
+    def init(self, rows: int) -> Any:
+        object.__setattr__(self, "cap", next(self.caps))
+        return super().init(rows)
+
+    def to(self, device: Any) -> "Released":
+        return self
+
+
+def test_a_cap_that_binds_for_some_tokens_leaves_nothing_to_be_paid_back(
+    steering: sm.Steering, prompts: list[str]
+) -> None:
+    """Without anti-windup every token that is held back adds half a unit to what the next asks."""
+    model, tokenizer = load()
+    asked = Request.of(1.0, execution="feedback", tokens="last", correction=0.5)
+    made = steering.channel(asked, model)
+    binds = slice(5, 10)
+    after = []
+    for prompt in prompts:
+        text = [prompt + " the sea is blue and the sky is not . the end"]
+        ids = tokenizer(text, return_tensors="pt").input_ids
+        bare = final_states(model, nullcontext(), ids)
+        moves = []
+        for cap in (1e6, 1e-3):
+            caps = [1e6] * (NEW + 1)
+            caps[binds] = [cap] * 5
+            channel = replace(made, law=Released(made.law, 1.0, iter(caps)))
+            run = sm.Run(model, locate(model), (channel,), trace=False)
+            d = steering.direction
+            moves.append((final_states(model, run, ids) - bare) @ d.vectors[-1] / d.norm[-1])
+        free, held = (move[0] for move in moves)
+        assert torch.equal(free[: binds.start], held[: binds.start])
+        assert (held[binds] < 0.2).all()
+        after.append((held - free)[binds.stop])
+    assert float(torch.stack(after).abs().max()) < 0.7
 
 
 def test_a_plan_and_the_papers_strength_know_no_correction(steering: sm.Steering) -> None:

@@ -226,3 +226,33 @@ def test_what_it_does_not_have_is_refused_when_it_is_attached(
     model = tiny_model("llama")
     with pytest.raises(InputError, match=says):
         fitted(model, tiny_tokenizer, AngularSteering()).attach(model, **settings)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("reference", ["relative", "absolute"])
+@pytest.mark.parametrize("beams", [1, 3])
+def test_every_prompt_of_a_batch_is_turned_by_its_own_target(
+    beams: int, reference: Any, tiny_model: Models, tiny_tokenizer: Any
+) -> None:
+    model: Any = tiny_model("llama")
+    words = [w for w in sorted(tiny_tokenizer.get_vocab()) if w.isalpha()]
+    pairs = sm.ContrastivePairs(
+        desired=[f"{words[i]} {words[i + 1]} {words[0]}" for i in range(2, 8)],
+        undesired=[f"{words[-i]} {words[-i - 1]} {words[0]}" for i in range(2, 8)],
+    )
+    steering = sm.fit(model, tiny_tokenizer, pairs, method="angular", progress=False)
+    prompts, targets = [torch.arange(6, 12), torch.arange(20, 24)], [0.5, 2.0]
+    search = {"num_beams": beams, "do_sample": False, "max_new_tokens": 5, "pad_token_id": 0}
+
+    def written(rows: list[torch.Tensor], target: list[float]) -> list[list[int]]:
+        width = max(map(len, rows))
+        ids = torch.stack([torch.nn.functional.pad(r, (width - len(r), 0)) for r in rows])
+        mask = torch.stack([torch.arange(width) >= width - len(r) for r in rows]).long()
+        with steering.attach(model, target, tokens="all", reference=reference):
+            made = model.generate(ids, attention_mask=mask, **search)
+        return made[:, width:].tolist()
+
+    alone = [written([p], [t])[0] for p, t in zip(prompts, targets, strict=True)]
+    assert written(prompts, targets) == alone
+    swapped = [written([p], [t])[0] for p, t in zip(prompts, reversed(targets), strict=True)]
+    assert alone != swapped

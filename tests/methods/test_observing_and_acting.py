@@ -23,9 +23,11 @@ from steersman.methods import (
     ALQR,
     SPID,
     ActivationAddition,
+    Clamp,
     Evidence,
     FeatureLQR,
     Method,
+    OpenLoopLQR,
     ProportionalAddition,
 )
 
@@ -251,6 +253,31 @@ def test_errors_of_several_features_are_made_up_for_along_their_contrasts() -> N
     inside = C @ torch.linalg.lstsq(C, D).solution
     torch.testing.assert_close(inside, D)
     torch.testing.assert_close(least_errors(V, V), least_errors(V))
+
+
+def test_a_feature_that_nothing_observes_at_a_state_is_no_part_of_the_others_errors() -> None:
+    features, _ = two()
+    V, C = features.vectors[1:].clone(), features.contrast[1:]
+    V[2, :, 1] = 0
+    D = least_errors(V, C)
+    pattern = C[2, :, 0] / (V[2, :, 0] @ C[2, :, 0])
+    torch.testing.assert_close(D[2], torch.stack([pattern, 0 * pattern], dim=1))
+
+
+@pytest.mark.parametrize("method", [*METHODS, Clamp(), OpenLoopLQR()], ids=str)
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+def test_an_embedding_without_contrast_asks_for_nothing(method: Method, spread: float) -> None:
+    desired, undesired = sides()
+    for side in (desired, undesired):
+        side[:, 0] = 3.0 + spread * randn(7, 40, N)
+    d = contrast(desired, undesired, observer=Whitened())
+    assert not d.vectors[0].any() and not d.norm[0] and not d.patterns[0].any()
+    natural = method.natural(desired, undesired)
+    found = method.solve(Evidence(Features.of(d), plant(), natural=natural))
+    for tensor in vars(found).values():
+        assert tensor.isfinite().all()
+    moved = reached(plant(), found.plan, d.vectors[-1:].mT.to(found.plan))
+    torch.testing.assert_close(moved.double(), d.norm[-1:, None], rtol=1e-4, atol=1e-5)
 
 
 def test_natural_differences_of_several_features_add_up() -> None:

@@ -410,3 +410,57 @@ def test_outputs_are_those_of_the_block_for_other_states(kind: str) -> None:
         step = 1e-4
         slope = (run.outputs(block, x + step * v) - run.outputs(block, x - step * v)) / (2 * step)
         assert torch.allclose(slope, run.jvp(block, v), atol=1e-3 * float(slope.abs().max()))
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gpt2", "gemma2", "falcon"])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_products_of_kept_graphs_are_the_same_and_call_no_block_again(
+    model_type: str, rows: int
+) -> None:
+    model, ids = fresh_model(model_type).double(), prompt()
+    again, kept = (linearize(model, ids, chunk=rows, keep=keep) for keep in (False, True))
+    W = torch.randn(WIDTH, 4, generator=torch.Generator().manual_seed(3)).double()
+    assert torch.equal(kept.states, again.states)
+    expected = [again.vjp(block, W) for block in range(BLOCKS)]
+    called: list[int] = []
+    with HookSet() as hooks:
+        for module in locate(model).modules:
+            hooks.before(module, lambda args, kwargs: called.append(1))
+        for _ in range(2):
+            for block in reversed(range(BLOCKS)):
+                torch.testing.assert_close(kept.vjp(block, W), expected[block])
+    assert not called
+    torch.testing.assert_close(kept.jvp(1, W), again.jvp(1, W))
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_graph_of_a_state_that_is_not_finite_is_refused_at_once() -> None:
+    model = fresh_model("llama")
+    with torch.no_grad():
+        locate(model).modules[1].mlp.down_proj.weight[0] = torch.inf
+    with pytest.raises(NumericalError, match="the output of block 1 is not finite"):
+        linearize(model, prompt(), keep=True)
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gpt2", "gemma2", "falcon"])
+def test_the_last_block_makes_no_more_of_the_prefix_than_keys_and_values(model_type: str) -> None:
+    model, ids = fresh_model(model_type), prompt()
+    entered: list[int] = []
+    left: list[int] = []
+    with HookSet() as hooks:
+        last = locate(model).modules[-1]
+        hooks.before(last, lambda a, k: entered.append(hidden_in(a, k).shape[1]))
+        hooks.after(last, lambda a, k, out: left.append(hidden_out(out).shape[1]))
+        linearize(model, ids, chunk=1)
+    assert (entered, left) == ([LENGTH - 1, 1], [1])
+
+
+def test_without_a_frozen_prefix_no_graph_is_kept() -> None:
+    torch.manual_seed(0)
+    model, ids, w = _Plain().eval(), prompt(), torch.ones(WIDTH)
+    called: list[int] = []
+    kept, again = (linearize(model, ids, chunk=2, keep=keep) for keep in (True, False))
+    with HookSet() as hooks:
+        hooks.before(model.stack[0], lambda args, kwargs: called.append(1))
+        assert torch.equal(kept.vjp(0, w), again.vjp(0, w))
+    assert len(called) == 2

@@ -1,7 +1,9 @@
 """One steering attached in one way, and what a linear plant predicts of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from typing import Literal, get_args
 
 import torch
@@ -9,10 +11,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from steersman.control import AffineLaw, ClosedLoop, LTVSystem, Plant, Relative, simulate
+from steersman.control.checks import require_shape
+from steersman.directions import Direction, listed
 from steersman.engines import Run
 from steersman.errors import InputError, MismatchError
 from steersman.methods import ExecutionName
 from steersman.plant import locate
+from steersman.request import Request
 from steersman.steering import Steering
 
 TokensOfBound = Literal["last", "all"]
@@ -26,41 +31,82 @@ class Attachment:
         u_t = target plan_t     or     u_t = G_t (target shift_t - H_t' delta^lin_t)
 
     `delta` is the steered state less the unsteered one of the same token. The linear plant tells
-    it before the model runs, for every prompt alike.
+    it before the model runs, for every prompt alike. Of several features one is looked at, while
+    each has its own target.
 
     Args:
         steering: what is attached.
-        plant: the blocks as a linear plant.
-        target: strength in natural units, not zero.
+        plant: the blocks as a linear plant; None where what it tells is given.
+        target: strength in natural units, not zero; of several features by name.
         execution: "plan" or "feedback"; None leaves it to the method.
         tokens: "last" from the prompt's last token on, or "all".
+        feature: which of several features is looked at.
+        foretold: `delta^lin` where there is no plant any more, `(states, n)`.
 
     Raises:
-        InputError: a target of zero, a law that is not affine, or an unknown choice.
+        InputError: no target but zeros, a law that is not affine, several features and none named,
+            or an unknown choice.
         MismatchError: the plant has other blocks or another width.
+        ShapeError: `foretold` has.
     """
 
     steering: Steering
-    plant: Plant
-    target: float = 1.0
+    plant: Plant | None
+    target: float | Mapping[str, float] = 1.0
     execution: ExecutionName | None = None
     tokens: TokensOfBound = "last"
+    feature: str | None = None
+    foretold: Float[Tensor, "states n"] | None = None
 
     def __post_init__(self) -> None:
         """Check that all of it goes together."""
-        made = self.steering.provenance
-        _ = self.steering.direction  # a bound is of one feature
-        if (self.plant.blocks, self.plant.n) != (made.blocks, made.n):
+        made, plant = self.steering.provenance, self.plant
+        if plant is not None and (plant.blocks, plant.n) != (made.blocks, made.n):
             raise MismatchError(
-                f"the plant has {self.plant.blocks} blocks of width {self.plant.n}; the steering "
+                f"the plant has {plant.blocks} blocks of width {plant.n}; the steering "
                 f"is for {made.blocks} of width {made.n}. Identify the plant of the same model."
             )
-        if not (self.target and torch.isfinite(torch.tensor(self.target))):
+        if self.foretold is not None:
+            require_shape("foretold", self.foretold, ("states", made.blocks + 1), ("n", made.n))
+        _ = self.direction
+        each = self.target.values() if isinstance(self.target, Mapping) else [self.target]
+        if not all(map(isfinite, each)) or not any(each):
             raise InputError(f"target is {self.target}; a bound is of one that is not zero.")
         for name, allowed in (("execution", ("plan", "feedback", None)), ("tokens", _TOKENS)):
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} is {getattr(self, name)!r}; choose one of {allowed}.")
-        _ = self.law
+        _ = self.law, self.targets
+
+    @cached_property
+    def name(self) -> str:
+        """What the feature that is looked at is called.
+
+        Raises:
+            InputError: there are several and none was named, or none of that name.
+        """
+        names = self.steering.features.names
+        if self.feature is None and len(names) > 1:
+            raise InputError(
+                f"a bound is of one feature, and this steering has {listed(names)}: name it, as in "
+                f"feature={names[0]!r}, and bound the others likewise."
+            )
+        found = names[0] if self.feature is None else self.feature
+        _ = self.steering.features.only(found)
+        return found
+
+    @property
+    def direction(self) -> Direction:
+        """The direction of that feature."""
+        return self.steering.features.directions[self.name]
+
+    @cached_property
+    def targets(self) -> Float[Tensor, " features"]:
+        """The target of every feature, in their order; one that is not named is held put.
+
+        Raises:
+            InputError: a plain number for several features, or a name that there is not.
+        """
+        return Request.of(self.target).targets(self.steering.features.names)[0]
 
     @property
     def planned(self) -> bool:
@@ -74,7 +120,7 @@ class Attachment:
         if self.planned:
             return AffineLaw.schedule(controller.plan.double(), controller.active)
         method = self.steering.method
-        law, (reference, _) = method.law(controller), method.relative(self.target, controller)
+        law, (reference, _) = method.law(controller), method.relative(1.0, controller)
         shifted = type(reference) is Relative  # by as much for every token
         if not isinstance(law, AffineLaw) or law.is_schedule or not shifted:
             raise InputError(
@@ -87,20 +133,35 @@ class Attachment:
     def shifts(self) -> Float[Tensor, "blocks k"]:
         """How far the law wants what it observes to be from its nominal value."""
         if self.planned:
-            return torch.full((self.law.blocks, 1), self.target, dtype=torch.float64)
-        return self.target * self.steering.controller.shifts[..., 0].double()
+            return self.targets.expand(self.law.blocks, -1)
+        return self.steering.controller.shifts.double() @ self.targets
 
     @cached_property
     def predicted(self) -> Float[Tensor, "states n"]:
-        """`delta^lin_0 .. delta^lin_T`, float64."""
-        return simulate(self.plant, self.law, self.shifts).states
+        """`delta^lin_0 .. delta^lin_T`, float64.
+
+        Raises:
+            InputError: neither a plant nor what it tells is known.
+        """
+        if self.foretold is not None:
+            return self.foretold.double()
+        return simulate(self.require_plant(), self.law, self.shifts).states
+
+    def require_plant(self) -> Plant:
+        """The plant.
+
+        Raises:
+            InputError: there is none any more.
+        """
+        if self.plant is None:
+            raise InputError("the linear plant is not known any more: identify it again.")
+        return self.plant
 
     @cached_property
     def loop(self) -> Plant:
         """What an error of the prediction goes through, `Phi_t = A_t - G_t H_t'`, by products."""
-        if self.law.is_schedule:
-            return self.plant
-        return ClosedLoop(self.plant, *self._acting())
+        plant = self.require_plant()
+        return plant if self.law.is_schedule else ClosedLoop(plant, *self._acting())
 
     @cached_property
     def matrices(self) -> LTVSystem | None:
@@ -144,15 +205,31 @@ class Attachment:
         self.steering.provenance.require_model(model, locate(model))
 
     @property
+    def asked(self) -> float:
+        """The largest target of any feature, by its size."""
+        return float(self.targets.abs().max())
+
+    @property
+    def own(self) -> int | None:
+        """Which number that the law observes is the feature itself; None where none is."""
+        controller, features = self.steering.controller, self.steering.features
+        return features.names.index(self.name) if controller.observes(features) else None
+
+    @property
     def vectors(self) -> Float[Tensor, "states n"]:
         """`v_0 .. v_T`, float64."""
-        return self.steering.direction.vectors.double()
+        return self.direction.vectors.double()
 
     @property
     def unit(self) -> Float[Tensor, " states"]:
         """One natural unit of the feature at each state, float64; NaN where it has none."""
-        norm = self.steering.direction.norm.double()
+        norm = self.direction.norm.double()
         return norm.where(norm > 0, torch.nan)
+
+    @property
+    def scaled(self) -> Float[Tensor, "states n"]:
+        """`v_t` over its unit: what reads the feature in natural units; zero where it has none."""
+        return self.vectors / self.unit.nan_to_num(nan=1.0)[:, None]
 
     def _acting(self) -> tuple[Tensor, Tensor]:
         """`H` and `G`, zero at blocks where the law is not active."""

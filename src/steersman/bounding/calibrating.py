@@ -1,7 +1,7 @@
 """From a steering and calibration prompts to a bound."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,8 +9,9 @@ from torch import nn
 
 from steersman.bounding.attachment import Attachment, TokensOfBound
 from steersman.bounding.calibration import Calibration
+from steersman.bounding.foresight import Foresight
 from steersman.bounding.remainders import Ratios, Reach, bounded, measure
-from steersman.bounding.runs import paired_runs, read_prompts
+from steersman.bounding.runs import fingerprint, paired_runs, read_prompts
 from steersman.bounding.tracking_bound import TrackingBound
 from steersman.control import Plant, conformal_bound
 from steersman.errors import InputError
@@ -29,7 +30,8 @@ def bound(
     tokenizer: Any,
     prompts: Sequence[Example],
     *,
-    target: float = 1.0,
+    target: float | Mapping[str, float] = 1.0,
+    feature: str | None = None,
     execution: ExecutionName | None = None,
     tokens: TokensOfBound = "last",
     new_tokens: int = 1,
@@ -56,7 +58,9 @@ def bound(
         model: the model it was fitted on; it is not changed.
         tokenizer: its tokenizer.
         prompts: for calibration, drawn at random, others than the steering was fitted on.
-        target: strength in natural units, not zero.
+        target: strength in natural units, not zero; of several features by name, where one that is
+            not named is held put.
+        feature: which of several features the bound is of; each has bands of its own.
         execution: "plan" or "feedback"; None leaves it to the method.
         tokens: which tokens are steered: "last" from the prompt's last one on, or "all".
         new_tokens: how many tokens the bound is for: 1 is the prompt's last one, which decides the
@@ -89,7 +93,7 @@ def bound(
     read = read_prompts(model, tokenizer, rest, new_tokens)
     if plant is None:
         plant = _identified(steering, model, tokenizer, prompts[:head], progress)
-    attachment = Attachment(steering, plant, target, execution, tokens)
+    attachment = Attachment(steering, plant, target, execution, tokens, feature)
     attachment.require_model(model)
     reach = Reach(attachment)
     if not bool(reach.counted.any()):
@@ -100,15 +104,16 @@ def bound(
     runs = paired_runs(attachment, model, tokenizer, rest, new_tokens=new_tokens, progress=progress)
     measured = measure(reach, runs, model)
     parts: list[Ratios] = [one.ratios for one in measured if one.ratios is not None]
-    made_from = frozenset(one.ids for one in read)
+    made_from = frozenset(map(fingerprint, read))
     calibration = Calibration.of(measured, bounded(parts, safety) if parts else None, made_from)
-    made = TrackingBound(reach, calibration, new_tokens, level, safety)
+    foresight = Foresight.of(reach, calibration.remainder)
+    made = TrackingBound(attachment, foresight, calibration, new_tokens, level, safety)
     radius = float(made.band("conformal").radius[-1])
-    if radius >= abs(target):
+    if radius >= attachment.asked:
         warnings.warn(
             f"after the last block the feature is up to {radius:.3g} units from its prediction "
-            f"where {target:g} is asked: the linear plant does not describe this model there. "
-            "Ask for less, let other blocks act, or attach with relinearize='prompt'.",
+            f"where {attachment.asked:g} is asked: the linear plant does not describe this model "
+            "there. Ask for less, let other blocks act, or attach with relinearize='prompt'.",
             stacklevel=2,
         )
     return made

@@ -38,21 +38,21 @@ class Calibration:
             `(prompts, blocks)`.
         remainder: the largest parts of the remainder, with the safety factor; None where the plant
             has no matrices.
-        prompts: the tokens of each, so that no bound is tested on what made it.
+        prompts: a fingerprint of each, so that no bound is tested on what made it.
     """
 
     errors: Float[Tensor, "prompts states"]
     work: Float[Tensor, "prompts blocks states"]
     signed: Float[Tensor, "prompts blocks"]
     remainder: Remainder | None
-    prompts: frozenset[tuple[int, ...]]
+    prompts: frozenset[str]
 
     @classmethod
     def of(
         cls,
         measured: Sequence[Measured],
         remainder: Remainder | None,
-        prompts: frozenset[tuple[int, ...]],
+        prompts: frozenset[str],
     ) -> "Calibration":
         """From what was measured of each prompt."""
         return cls(

@@ -1,5 +1,6 @@
 """Whether a bound held in one run: every row, state and token of its trace."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -171,6 +172,11 @@ def require_same(attachment: Attachment, trace: Trace) -> None:
         raise MismatchError(
             f"the trace has {trace.feature.shape[1]} blocks; the bound is for {blocks}."
         )
+    if trace.name != attachment.name:
+        raise MismatchError(
+            f"the trace is of the feature {trace.name!r}; the bound is of {attachment.name!r}. "
+            "run.traces() has one for each feature."
+        )
     if trace.final is None:
         raise InputError("the trace does not go to the last block's output.")
     if not bool(trace.steered.any()):
@@ -181,8 +187,12 @@ def require_same(attachment: Attachment, trace: Trace) -> None:
         wanted = torch.linalg.vector_norm(asked, dim=1).expand(len(rows), -1)
         found = trace.effort[rows, :, tokens].double()
         what = "inputs"
-    elif trace.nominal is not None and not bool(trace.setpoint[rows, :, tokens].isnan().any()):
-        wanted = attachment.shifts[:, 0].expand(len(rows), -1)
+    elif (
+        trace.nominal is not None
+        and attachment.own is not None
+        and not bool(trace.setpoint[rows, :, tokens].isnan().any())
+    ):
+        wanted = attachment.shifts[:, attachment.own].expand(len(rows), -1)
         found = (trace.setpoint - trace.nominal[:, :-1])[rows, :, tokens].double()
         what = "setpoints"
     else:
@@ -190,6 +200,10 @@ def require_same(attachment: Attachment, trace: Trace) -> None:
     if float((found - wanted).abs().max()) > _SAME * float(wanted.abs().max()):
         raise MismatchError(
             f"this run had other {what} than the bound is for: attach the same steering with "
-            f"target={attachment.target:g} and "
+            f"target={_said(attachment.target)} and "
             f"execution='{'plan' if attachment.planned else 'feedback'}'."
         )
+
+
+def _said(target: float | Mapping[str, float]) -> str:
+    return str(dict(target)) if isinstance(target, Mapping) else f"{target:g}"

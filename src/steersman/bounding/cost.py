@@ -97,8 +97,8 @@ def realised_cost(
         MismatchError: the model is another one.
     """
     attachment.require_model(model)
-    design, asked = _design(attachment.steering, attachment.plant)
-    asked = attachment.target * asked
+    design, asked = _design(attachment.steering, attachment.require_plant())
+    asked = attachment.targets * asked
     found = [
         _cost(attachment, design, asked, run.deviation[:1])
         for run in paired_runs(attachment, model, tokenizer, prompts, progress=progress)

@@ -34,8 +34,7 @@ class Reach:
     def S(self) -> Float[Tensor, "states states n 1"]:
         """The feature of every state pulled back through the loop, in natural units."""
         one = self.attachment
-        scaled = one.vectors / one.unit.nan_to_num(nan=1.0)[:, None]
-        return sensitivities(one.loop.vjp, scaled.unsqueeze(-1))
+        return sensitivities(one.loop.vjp, one.scaled.unsqueeze(-1))
 
     @cached_property
     def norms(self) -> Lyapunov | None:
@@ -54,8 +53,7 @@ class Reach:
         sizes = torch.linalg.vector_norm(self.attachment.predicted, dim=1)
         lengths = torch.linalg.vector_norm(self.S[..., 0], dim=2)
         found: Tensor = sizes[:-1] @ lengths[1:]
-        known = self.attachment.steering.direction.norm > 0
-        return torch.where(known, found, 0.0)
+        return torch.where(self.attachment.unit.isfinite(), found, 0.0)
 
     @cached_property
     def counted(self) -> Bool[Tensor, " states"]:
@@ -135,9 +133,8 @@ def _measured(
     ratios: Ratios | None,
 ) -> Measured:
     d = delta - reach.attachment.predicted
-    own = reach.S[range(d.shape[1]), range(d.shape[1]), :, 0]
     return Measured(
-        error=torch.einsum("rsn,sn->rs", d, own),
+        error=torch.einsum("rsn,sn->rs", d, reach.attachment.scaled),
         state_error=None if reach.norms is None else reach.norms.norms(d),
         work=answer(reach.S, w)[..., 0],
         ratios=ratios,
@@ -186,9 +183,8 @@ def _moved(
     attachment: Attachment, delta: Float[Tensor, "rows states n"]
 ) -> Float[Tensor, "rows blocks n"]:
     """`A_t delta_t` of each row."""
-    columns = [
-        attachment.plant.jvp(t, delta[:, t].T).T.double() for t in range(attachment.law.blocks)
-    ]
+    plant = attachment.require_plant()
+    columns = [plant.jvp(t, delta[:, t].T).T.double() for t in range(plant.blocks)]
     return torch.stack(columns, dim=1)
 
 

@@ -1,5 +1,7 @@
 """The same tokens with and without a steering, state by state."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -98,6 +100,11 @@ def read_prompts(
     context = locate(model).context
     limit = None if context is None else context - new_tokens + 1
     return tokenize(tokenizer, prompts, max_length=limit)
+
+
+def fingerprint(tokens: Tokens) -> str:
+    """SHA-256 of a prompt as the model sees it: tells prompts apart without keeping them."""
+    return hashlib.sha256(json.dumps(tokens.ids).encode()).hexdigest()
 
 
 def _paired(

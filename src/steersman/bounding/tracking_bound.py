@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from steersman.bounding.attachment import Attachment
 from steersman.bounding.band import Band, band_named
 from steersman.bounding.calibration import BudgetRow, Calibration
 from steersman.bounding.certificate import (
@@ -18,12 +20,14 @@ from steersman.bounding.certificate import (
     require_same,
 )
 from steersman.bounding.coverage import Coverage
-from steersman.bounding.remainders import Reach, measure
-from steersman.bounding.runs import paired_runs, read_prompts
-from steersman.control import conformal_bound, error_bound
+from steersman.bounding.foresight import Foresight
+from steersman.bounding.runs import fingerprint, paired_runs, read_prompts
+from steersman.bounding.saving import read_bound, written_bound
+from steersman.control import conformal_bound
 from steersman.engines import Trace
 from steersman.errors import InputError
 from steersman.plant import Example
+from steersman.steering import Steering
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,15 +55,19 @@ class TrackingBound:
     a new run is no larger, block by block, than what was seen. No calibration prompt is beyond
     them, so that they also hold at each state with probability `N/(N+1)` or more.
 
+    It is kept as a file by `to_json`, and read again by `from_json`.
+
     Args:
-        reach: the steering, how it is attached, its plant, and how errors travel there.
+        attachment: the steering, and how it is attached.
+        foresight: how far errors carry there.
         calibration: what the calibration prompts showed.
         new_tokens: the tokens that it is for, from the prompt's last on.
         level: of the conformal bands.
         safety: the factor on the worst of what was seen.
     """
 
-    reach: Reach
+    attachment: Attachment
+    foresight: Foresight
     calibration: Calibration
     new_tokens: int
     level: float
@@ -68,31 +76,23 @@ class TrackingBound:
     @property
     def predicted(self) -> Float[Tensor, " states"]:
         """The feature's move at `x_0 .. x_T` in natural units; NaN where it has no unit."""
-        one = self.reach.attachment
+        one = self.attachment
         return (one.vectors * one.predicted).sum(dim=1) / one.unit
 
-    @cached_property
+    @property
     def state_radius(self) -> Float[Tensor, " states"] | None:
         """`rho_t >= |d_t|_{P_t}`; None where the plant has no matrices."""
-        reach, remainder = self.reach, self.calibration.remainder
-        loop = reach.attachment.matrices
-        if reach.norms is None or remainder is None or loop is None:
-            return None
-        predicted = reach.norms.norms(reach.attachment.predicted)
-        return error_bound(reach.norms.gains(loop), remainder, predicted)
+        return self.foresight.state_radius
 
     @cached_property
     def bands(self) -> tuple[Band, ...]:
         """The bands, from tight to safe."""
         found = [self._conformal(), self._together(), self._blockwise()]
-        rho, norms = self.state_radius, self.reach.norms
-        if rho is not None and norms is not None:
-            one = self.reach.attachment
-            scaled = one.vectors / one.unit.nan_to_num(nan=1.0)[:, None]
+        if self.foresight.radius is not None:
             found.append(
                 Band(
                     "norm",
-                    norms.dual_norms(scaled) * rho,
+                    self.foresight.radius,
                     f"at each state, with probability {self._most} or more likewise; for certain "
                     "where mismatch, curvature, disturbance and sector of each block, in the norm "
                     f"of the loop, are at most {self.safety:g} times the largest that was seen",
@@ -137,10 +137,10 @@ class TrackingBound:
             InputError: no prompts, or some that the bound was made from.
             MismatchError: the model is another one.
         """
-        attachment = self.reach.attachment
+        attachment, norms = self.attachment, self.foresight.norms
         attachment.require_model(model)
         tokens = read_prompts(model, tokenizer, prompts, self.new_tokens)
-        known = sum(one.ids in self.calibration.prompts for one in tokens)
+        known = sum(fingerprint(one) in self.calibration.prompts for one in tokens)
         if known:
             raise InputError(
                 f"{known} of {len(tokens)} prompts are among those that this bound was made from; "
@@ -149,12 +149,17 @@ class TrackingBound:
         runs = paired_runs(
             attachment, model, tokenizer, prompts, new_tokens=self.new_tokens, progress=progress
         )
-        measured = measure(self.reach, runs)
-        sizes = [one.state_error.amax(dim=0) for one in measured if one.state_error is not None]
+        errors, sizes = [], []
+        for run in runs:
+            d = run.deviation - attachment.predicted
+            found = torch.einsum("rsn,sn->rs", d, attachment.scaled)
+            errors.append(found.abs().amax(dim=0))
+            if norms is not None:
+                sizes.append(norms.norms(d).amax(dim=0))
         return Coverage(
             bands=self.bands,
-            errors=torch.stack([one.error.abs().amax(dim=0) for one in measured]),
-            counted=self.reach.counted,
+            errors=torch.stack(errors),
+            counted=self.foresight.counted,
             state_radius=self.state_radius,
             state_errors=torch.stack(sizes) if sizes else None,
         )
@@ -183,7 +188,7 @@ class TrackingBound:
             MismatchError: the run was of another model, or not attached as the bound is.
             AttachedError: the model still carries a steering.
         """
-        attachment, nominal = self.reach.attachment, trace.nominal
+        attachment, nominal = self.attachment, trace.nominal
         require_same(attachment, trace)
         if nominal is None and model is None:
             raise InputError(
@@ -198,7 +203,7 @@ class TrackingBound:
         return certificate_of(
             attachment,
             self.bands,
-            self.reach.counted,
+            self.foresight.counted,
             self.new_tokens,
             trace,
             nominal,
@@ -210,7 +215,7 @@ class TrackingBound:
         names = [band.name for band in self.bands]
         head = "state   predicted" + "".join(f"   {'+- ' + name:>17}" for name in names)
         lines = [head]
-        for state in self.reach.counted.nonzero().flatten().tolist():
+        for state in self.foresight.counted.nonzero().flatten().tolist():
             radii = "".join(f"   {float(band.radius[state]):17.3g}" for band in self.bands)
             lines.append(f"{state:5d}   {float(self.predicted[state]):9.3f}{radii}")
         lines += [f"{band.name}: {band.guarantee}" for band in self.bands]
@@ -227,7 +232,37 @@ class TrackingBound:
             MissingExtraError: matplotlib is not installed.
         """
         made = self.calibration.errors
-        return Coverage(self.bands, made, self.reach.counted).plot()
+        return Coverage(self.bands, made, self.foresight.counted).plot()
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write the bound as one JSON file, without the steering, which is saved on its own.
+
+        Args:
+            path: where to; folders that do not exist are made.
+
+        Raises:
+            InputError: it cannot be written there; what was there before is untouched.
+        """
+        head = {"new_tokens": self.new_tokens, "level": self.level, "safety": self.safety}
+        return written_bound(self.attachment, self.foresight, self.calibration, head, Path(path))
+
+    @classmethod
+    def from_json(cls, path: str | Path, steering: Steering) -> "TrackingBound":
+        """Read what `to_json` wrote; nothing is executed.
+
+        It has the bands, judges other prompts and certifies runs. What it lost is the plant: no
+        coverage of the whole state in the norms of the loop.
+
+        Args:
+            path: the file.
+            steering: the steering that was bounded, such as `Steering.from_pretrained` gives it.
+
+        Raises:
+            ArtifactError: no such file, or one that holds something else.
+            MismatchError: it is the bound of another steering.
+        """
+        attachment, foresight, calibration, head = read_bound(Path(path), steering)
+        return cls(attachment, foresight, calibration, head.new_tokens, head.level, head.safety)
 
     @property
     def _count(self) -> int:
@@ -247,7 +282,7 @@ class TrackingBound:
         )
 
     def _together(self) -> Band:
-        scale, counted = self.reach.scale, self.reach.counted
+        scale, counted = self.foresight.scale, self.foresight.counted
         score = (self.calibration.errors[:, counted] / scale[counted]).amax(dim=1)
         return Band(
             "conformal, all",

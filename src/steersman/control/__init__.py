@@ -9,7 +9,7 @@ from steersman.control.authority import (
     observability,
 )
 from steersman.control.bounds import Remainder, error_bound
-from steersman.control.capped import Capped
+from steersman.control.capped import Capped, CappedState
 from steersman.control.conformal import conformal_bound, prompts_needed
 from steersman.control.effort import Effort
 from steersman.control.feature_cost import FeatureCost
@@ -63,6 +63,7 @@ __all__ = [
     "ClosedLoop",
     "AngularLaw",
     "Capped",
+    "CappedState",
     "Effort",
     "FeatureCost",
     "FeatureDesign",

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Generic
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from steersman.control.checks import require_positive
@@ -12,13 +12,27 @@ from steersman.control.law import Law, State
 
 
 @dataclass(frozen=True, eq=False)
-class Capped(Law[State], Generic[State]):
+class CappedState(Generic[State]):
+    """What the law keeps, and which rows were held back at the last block.
+
+    Args:
+        law: the state of the law.
+        held_back: where its last input was shortened.
+    """
+
+    law: State
+    held_back: Bool[Tensor, " rows"]
+
+
+@dataclass(frozen=True, eq=False)
+class Capped(Law[CappedState[State]], Generic[State]):
     """Another law whose input is never longer than a share of the state.
 
         u = w min(1, cap |x| / |w|),      w what the other law would add
 
     It is the point of the ball `|u| <= cap |x|` that is nearest to `w`: the direction stays, and an
-    input within the ball is not touched. A law with a state, as an integral, does not hear of it.
+    input within the ball is not touched. A law with a state, as an integral, does not hear of it;
+    whoever integrates from run to run does, by `held_back`.
 
     Args:
         law: the law.
@@ -63,23 +77,29 @@ class Capped(Law[State], Generic[State]):
         """The same on another device."""
         return replace(self, law=self.law.to(device))
 
-    def init(self, rows: int) -> State:
-        """The law's state before block 0."""
-        return self.law.init(rows)
+    def init(self, rows: int) -> CappedState[State]:
+        """The law's state before block 0; nothing was held back yet."""
+        return CappedState(self.law.init(rows), torch.zeros(rows, dtype=torch.bool))
 
     def observe(self, x: Float[Tensor, "rows n"], block: int) -> Float[Tensor, "rows k"]:
         """What the law observes."""
         return self.law.observe(x, block)
 
+    def held_back(self, state: CappedState[State]) -> Bool[Tensor, " rows"]:
+        """The rows whose last input was shortened, here or by the law itself."""
+        inner = self.law.held_back(state.law)
+        return state.held_back if inner is None else state.held_back | inner
+
     def step(
         self,
-        state: State,
+        state: CappedState[State],
         x: Float[Tensor, "rows n"],
         reference: Float[Tensor, "rows k"],
         block: int,
-    ) -> tuple[State, Float[Tensor, "rows n"]]:
+    ) -> tuple[CappedState[State], Float[Tensor, "rows n"]]:
         """The law's step, its input shortened where it is too long."""
-        state, u = self.law.step(state, x, reference, block)
+        inner, u = self.law.step(state.law, x, reference, block)
         most = self.cap * torch.linalg.vector_norm(x.to(u.dtype), dim=-1, keepdim=True)
         length = torch.linalg.vector_norm(u, dim=-1, keepdim=True)
-        return state, torch.where(length > most, u * (most / length), u)
+        beyond = length > most
+        return CappedState(inner, beyond[:, 0]), torch.where(beyond, u * (most / length), u)

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Generic, TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from steersman.control.checks import require_blocks, require_pair, require_shape
@@ -97,6 +97,14 @@ class Law(ABC, Generic[State]):
     def is_active(self, block: int) -> bool:
         """Whether the law acts at `block` at all; elsewhere it need not be evaluated."""
         return 0 <= block < self.blocks
+
+    def held_back(self, state: State) -> Bool[Tensor, " rows"] | None:
+        """The rows whose last input was shorter than the law wanted it; None where none ever is.
+
+        Args:
+            state: what the last block's `step` returned.
+        """
+        return None
 
 
 @dataclass(frozen=True, eq=False)

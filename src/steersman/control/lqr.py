@@ -56,7 +56,9 @@ def least_errors(
     """`D_t = C_t (V_t' C_t)^-1`: `D_t e` is the state error along `C_t` whose features are `e`.
 
     With `C_t = V_t` it is the shortest of all, and of one unit direction that direction: the
-    paper's error `(s_t - v_t' x_t) v_t`. Where a feature has no direction its column is zero.
+    paper's error `(s_t - v_t' x_t) v_t`. One feature has the column `c / v'c`. Where a feature has
+    no direction nothing is known of its error: its column is zero, and its contrast is no part of
+    the others' columns.
 
     Args:
         V: the features' directions at each block's input, a column each; those that are not zero
@@ -67,6 +69,7 @@ def least_errors(
         A-LQR (arXiv 2604.19018), theorem 4.1, for one feature; several are ours.
     """
     C = (V if along is None else along).double()
+    C = C * V.any(dim=1, keepdim=True)
     inverse: Tensor = torch.linalg.pinv(V.double().mT @ C)
     return (C @ inverse).to(V)
 

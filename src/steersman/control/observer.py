@@ -20,6 +20,11 @@ class DisturbanceObserver:
     `-dhat` is its integral over the runs. A constant disturbance is made up for wherever
     `0 < gain < 2`; one that is new in every run is better left alone, as its estimate comes late.
 
+    A run that was denied some of what it asked for, as by a cap, misses its target whatever is
+    asked. Such a miss is no disturbance, and the estimate waits, so that it does not pile up what
+    nothing could act on and overshoots when the cap lets go. Only a miss that asks for less than
+    was denied is learnt from (anti-windup by conditional integration).
+
     Args:
         gain: the share of the last miss that is made up for; above 0, below 2.
 
@@ -27,7 +32,8 @@ class DisturbanceObserver:
         InputError: another gain.
 
     Source:
-        Pannocchia and Rawlings, Disturbance Models for Offset-Free Model-Predictive Control (2003).
+        Pannocchia and Rawlings, Disturbance Models for Offset-Free Model-Predictive Control (2003);
+        Astrom and Murray, Feedback Systems, chapter 11, for conditional integration.
     """
 
     gain: float
@@ -45,6 +51,7 @@ class DisturbanceObserver:
         correction: Float[Tensor, "rows features"],
         missed: Float[Tensor, "rows features"],
         acted: Bool[Tensor, " rows"],
+        denied: Float[Tensor, "rows features"] | None = None,
     ) -> Float[Tensor, "rows features"]:
         """The correction for the next run.
 
@@ -52,6 +59,10 @@ class DisturbanceObserver:
             correction: that of the last run.
             missed: target minus what was reached.
             acted: the rows in which the loop acted at all; the others learn nothing.
+            denied: which way, by its sign, the loop would have pushed each feature further, had it
+                been let; zero where it was. None is nowhere.
         """
-        learnt = torch.where(acted.unsqueeze(1), missed, torch.zeros_like(missed))
-        return correction + self.gain * learnt
+        learns = acted.unsqueeze(1)
+        if denied is not None:
+            learns = learns & ~(denied.to(missed) * missed > 0)
+        return correction + self.gain * torch.where(learns, missed, torch.zeros_like(missed))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from steersman.control.checks import require_blocks, require_finite, require_real, require_shape
@@ -18,10 +18,12 @@ class PIDState(NamedTuple):
     Attributes:
         integral: the sum of its errors.
         previous: the last of them; None before the first block that acts.
+        held_back: whether its last input was shortened; None where there is no cap.
     """
 
     integral: Float[Tensor, " rows"]
     previous: Float[Tensor, " rows"] | None
+    held_back: Bool[Tensor, " rows"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +112,10 @@ class PIDLaw(Law[PIDState]):
         """No error yet."""
         return PIDState(self.v.new_zeros(rows), None)
 
+    def held_back(self, state: PIDState) -> Bool[Tensor, " rows"] | None:
+        """The rows whose last input the cap made shorter."""
+        return state.held_back
+
     def observe(self, x: Float[Tensor, "rows n"], block: int) -> Float[Tensor, "rows k"]:
         """`v_t' x` for each row."""
         return (x.to(self.dtype) @ self.v[block]).unsqueeze(-1)
@@ -131,9 +137,11 @@ class PIDLaw(Law[PIDState]):
         change = torch.zeros_like(error) if state.previous is None else error - state.previous
         wanted = self.kp * error + self.ki * integral + self.kd * change
         given = self._held(wanted, x, block)
-        waits = (given != wanted) & (wanted * error * self.ki > 0)
+        short = given != wanted
+        waits = short & (wanted * error * self.ki > 0)
         kept = torch.where(waits, state.integral.to(error), integral)
-        return PIDState(kept, error), given.unsqueeze(-1) * self._along(block)
+        held_back = None if self.cap is None else short
+        return PIDState(kept, error, held_back), given.unsqueeze(-1) * self._along(block)
 
     def _along(self, block: int) -> Float[Tensor, " n"]:
         return (self.v if self.p is None else self.p)[block]

@@ -263,6 +263,14 @@ class Relative(Reference):
             raise InputError("What a relative target missed is known beside the unsteered run.")
         return _as_rows(self.target, len(reached), reached) - (reached - start)
 
+    def by_row(self, rows: int, like: Tensor) -> Float[Tensor, "rows_or_1 features_or_1"]:
+        """The target of each row, in the precision of another tensor.
+
+        Raises:
+            ShapeError: it is for other rows.
+        """
+        return _as_rows(self.target, rows, like)
+
     def offsets(self, units: Units, rows: int) -> Float[Tensor, "blocks rows k"]:
         """`norm_t target`."""
         return _scaled(self.target, units, rows)

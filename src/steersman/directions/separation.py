@@ -126,7 +126,9 @@ def _out_of_sample(
         w = torch.nn.functional.normalize(read_states(observer, rest[0], rest[1]), dim=-1)
         z = [torch.einsum("esn,sn->es", part, w.to(part)).double() for part in held]
         shifts.append(z[0].mean(0) - z[1].mean(0))
-        shares.append(shifts[-1] / (w * b).sum(-1))
+        # Where the other folds show no contrast, none of what this one shows was known beforehand.
+        known = (w * b).sum(-1)
+        shares.append(torch.where(known != 0, shifts[-1] / known, 0.0))
         squares.append(torch.stack([(one - one.mean(0)).square().sum(0) for one in z]))
     freedom = torch.tensor([[len(side) - folds] for side in sides])
     variances = torch.stack(squares).sum(0) / freedom

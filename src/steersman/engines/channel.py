@@ -76,6 +76,17 @@ class Channel:
                 f"or {blocks + 1} of them with one for the last block's output."
             )
 
+    @property
+    def final_vectors(self) -> Float[Tensor, "n features"]:
+        """What is watched after the last block.
+
+        Raises:
+            InputError: nothing is.
+        """
+        if self.final is None:
+            raise InputError("nothing is read after the last block: give final.")
+        return self.final.V
+
     def to(self, device: torch.device) -> "Channel":
         """The same channel on another device."""
         return replace(

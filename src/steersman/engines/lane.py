@@ -81,6 +81,7 @@ class Lane:
         self.copies = copies
         self.start: Tensor | None = None
         self.reached: Tensor | None = None
+        self.denied: Tensor | None = None
         self.state = channel.law.init(self.count)
         self.observed: dict[int, Tensor] = {}
         self.nominal: dict[int, Tensor] = {}
@@ -131,7 +132,8 @@ class Lane:
         start = None if self.start is None else self.start[places]
         missed = asked.missed(self.reached[places], start).to(last)
         mine = last if self.rows is None else last[self.rows]
-        found = channel.observer.step(mine, missed, self.open[:, -1])
+        denied = None if self.denied is None else self.denied[places].to(missed)
+        found = channel.observer.step(mine, missed, self.open[:, -1], denied)
         return found if self.rows is None else last.index_copy(0, self.rows, found)
 
     def show_nominal(self, channel: Channel, state: int, x: Tensor) -> None:
@@ -170,6 +172,7 @@ class Lane:
         u = None
         if self.fully is not False:
             self.state, u = channel.law.step(self.state, states, reference, block)
+            self._deny(channel, block, u)
             u = u.view(*self.open.shape, x.shape[-1])
         if recorder is not None:
             wanted = (
@@ -185,6 +188,17 @@ class Lane:
         if self.rows is None:
             return self._added(y, u)
         return y.index_copy(0, self.rows, self._added(y[self.rows], u))
+
+    def _deny(self, channel: Channel, block: int, u: Float[Tensor, "rows n"]) -> None:
+        """Take note of which way a law that is corrected was held back, feature by feature."""
+        short = None if channel.observer is None else channel.law.held_back(self.state)
+        if short is None or not channel.law.is_active(block):
+            return
+        # A push that is cut short goes the way that more of it would have gone.
+        behind = block + 1
+        V = channel.watch[behind] if behind < len(channel.watch) else channel.final_vectors
+        found = torch.where(short.unsqueeze(1), u @ V.to(u), 0.0)
+        self.denied = found if self.denied is None else self.denied + found.to(self.denied)
 
     def _offsets(self, channel: Channel) -> tuple[Tensor, ...]:
         """What is known of the setpoints, computed once a pass on each device."""

@@ -1,16 +1,14 @@
 """A frozen dataclass of tensors as JSON, and back."""
 
-import json
 from dataclasses import fields, is_dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import torch
 from torch import Tensor
 
-from steersman.errors import ArtifactError, InputError
+from steersman.store import read_document, write_document
 
 FORMAT = 1
 SIGNATURE = "steersman linearity"
@@ -49,18 +47,7 @@ def write_json(value: Any, path: str | Path) -> Path:
     Raises:
         InputError: it cannot be written there; what was there before is untouched.
     """
-    path = Path(path)
-    content = {"kind": SIGNATURE, "format": FORMAT, **plain(value)}
-    draft = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        draft.unlink(missing_ok=True)
-    return path
+    return write_document(SIGNATURE, FORMAT, plain(value), Path(path))
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
@@ -69,15 +56,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
     Raises:
         ArtifactError: no such file, or it holds something else.
     """
-    try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read as JSON: {error}.") from error
-    if not isinstance(found, dict) or found.pop("kind", None) != SIGNATURE:
-        raise ArtifactError(f"{path} is no measurement of local linearity.")
-    if found.pop("format", None) != FORMAT:
-        raise ArtifactError(f"{path} has another format than {FORMAT}: update steersman.")
-    return found
+    return read_document(SIGNATURE, FORMAT, Path(path), "measurement of local linearity")
 
 
 def _known(entry: Any) -> Any:

@@ -16,6 +16,7 @@ from steersman.methods.base import (
     ReferenceName,
     Settled,
 )
+from steersman.methods.clamp import Clamp
 from steersman.methods.counterfactual import Counterfactual
 from steersman.methods.coupling import Coupling, coupling
 from steersman.methods.feature_lqr import FeatureLQR
@@ -34,6 +35,7 @@ _ALL = (
     PIDSteering,
     PIDSteeringOnce,
     ActivationAddition,
+    Clamp,
     AngularSteering,
     Tracking,
     Counterfactual,
@@ -60,6 +62,7 @@ __all__ = [
     "AlignedStates",
     "ALQRPlus",
     "AngularSteering",
+    "Clamp",
     "Controller",
     "Counterfactual",
     "Coupling",

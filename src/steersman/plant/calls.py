@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from transformers import Cache
 
 from steersman.plant.frozen_cache import FrozenCache
 from steersman.plant.frozen_run import FrozenRun, require_each_once
-from steersman.plant.hooks import HookSet, hidden_in, hidden_out, with_hidden_in
+from steersman.plant.hooks import HookSet, hidden_in, hidden_out, with_hidden, with_hidden_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,38 +29,73 @@ class Call:
     x: Tensor
 
 
-def record_calls(run: FrozenRun) -> tuple[tuple[Call, ...], Tensor]:
+class Graph(NamedTuple):
+    """What one block made of several equal rows, so that it can be differentiated.
+
+    Attributes:
+        x: the last token's state at its input, once a row; a leaf.
+        y: the states at its output.
+    """
+
+    x: Float[Tensor, "rows n"]
+    y: Float[Tensor, "rows n"]
+
+
+class Recorded(NamedTuple):
+    """One run of the last token.
+
+    Attributes:
+        calls: of each block.
+        last: x_T at the last token.
+        graphs: of each block, where they were kept.
+    """
+
+    calls: tuple[Call, ...]
+    last: Float[Tensor, " n"]
+    graphs: tuple[Graph, ...] = ()
+
+
+def record_calls(run: FrozenRun, *, keep: bool = False) -> Recorded:
     """Run the last token once.
 
     Args:
         run: the model, ready to run it.
-
-    Returns:
-        The call of each block, and x_T at the last token.
+        keep: keep the graph of each block too, each from a leaf of its own.
 
     Raises:
         ArchitectureError: a block did not run exactly once.
     """
     calls: list[Call] = []
+    leaves: list[Tensor] = []
+    outputs: list[Tensor] = []
     ran: list[int] = []
-    last: list[Tensor] = []
 
-    def before(block: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        x = hidden_in(args, kwargs)
+    def before(block: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        x = hidden_in(args, kwargs).detach()
         left, named = with_hidden_in(args, kwargs, x.new_empty(0))
         ran.append(block)
         calls.append(Call(tuple(map(_stateless, left)), _each_stateless(named), x[:1].clone()))
+        if not keep:
+            return None
+        leaves.append(x[:, -1].clone().requires_grad_())
+        # A block may write into its input, but not into a leaf.
+        whole = torch.cat([x[:, :-1], leaves[-1][:, None]], dim=1)
+        return with_hidden_in(args, kwargs, whole)
 
-    def after(args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        last.append(hidden_out(output)[0, -1])
+    def after(args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        states = hidden_out(output)
+        outputs.append(states[:, -1])
+        return with_hidden(output, states.detach()) if keep else None
 
-    with torch.inference_mode(False), torch.no_grad(), HookSet() as hooks:
+    with torch.inference_mode(False), torch.set_grad_enabled(keep), HookSet() as hooks:
         for block, module in enumerate(run.blocks.modules):
             hooks.before(module, partial(before, block))
-        hooks.after(run.blocks.modules[-1], after)
+            if keep or module is run.blocks.modules[-1]:
+                hooks.after(module, after)
         run()
     require_each_once(run.blocks, ran)
-    return tuple(calls), last[0]
+    graphs = tuple(map(Graph, leaves, outputs)) if keep else ()
+    return Recorded(tuple(calls), outputs[-1][0].detach(), graphs)
 
 
 def _stateless(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """A cache that answers with the prefix and never grows."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -82,6 +82,40 @@ class FrozenCache(Cache):
     def parts(self, whole: Tensor) -> Joined | None:
         """What the very tensor that the last `update` returned was joined from; None of another."""
         return next((parts for joined, parts in self._recent if joined is whole), None)
+
+
+class Filled(Exception):
+    """The last block has noted its keys and values: nothing else is wanted of the prefix."""
+
+
+class PrefixCache(DynamicCache):
+    """A cache that ends the forward pass as soon as the last block has noted its keys and values.
+
+    What that block goes on to make of the prefix is read by nobody: with `T` blocks it is nearly a
+    `T`-th of the pass.
+
+    Args:
+        config: of the model.
+        blocks: how many blocks there are.
+    """
+
+    def __init__(self, config: PreTrainedConfig, blocks: int) -> None:
+        """Start empty."""
+        super().__init__(config=config)
+        self._last = blocks - 1
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Note them.
+
+        Raises:
+            Filled: they were those of the last block.
+        """
+        found = super().update(key_states, value_states, layer_idx, *args, **kwargs)
+        if layer_idx == self._last:
+            raise Filled
+        return found
 
 
 def freezable(cache: object) -> bool:

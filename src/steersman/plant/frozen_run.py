@@ -1,17 +1,24 @@
 """Run a prompt's last token again and again, its prefix held fixed."""
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
+from transformers import Cache
 
 from steersman.errors import ArchitectureError, AttachedError, InputError, NumericalError
 from steersman.plant.blocks import Blocks, locate, unwrap
 from steersman.plant.forward import accepts, input_device, require_evaluation, without_head
-from steersman.plant.frozen_cache import FrozenCache, empty_cache, freezable
+from steersman.plant.frozen_cache import (
+    Filled,
+    FrozenCache,
+    PrefixCache,
+    empty_cache,
+    freezable,
+)
 from steersman.plant.hooks import owners
 from steersman.plant.one_query import OneQueryAttention
 
@@ -69,12 +76,17 @@ class FrozenRun:
         with torch.inference_mode(False), torch.no_grad():
             ids = input_ids.to(input_device(blocks)).repeat(min(chunk, blocks.n), 1)
             body = without_head(model)
-            return cls(body, blocks, ids, _prefill(body, ids[:1, :-1]))
+            return cls(body, blocks, ids, _prefill(body, blocks, ids[:1, :-1]))
 
     @property
     def rows(self) -> int:
         """How many equal rows there are."""
         return self.ids.shape[0]
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the prefix is a cache, so that the last token alone is run."""
+        return self._cache is not None
 
     def __call__(self) -> None:
         """Run the model once; hooks see its blocks run."""
@@ -127,12 +139,25 @@ def _require_bare(blocks: Blocks, asleep: object) -> None:
             )
 
 
-def _prefill(body: nn.Module, prefix: Tensor) -> FrozenCache | None:
+def _prefill(body: nn.Module, blocks: Blocks, prefix: Tensor) -> FrozenCache | None:
     if not accepts(body, "past_key_values"):
         return None
-    cache: object = empty_cache(unwrap(body).config)  # type: ignore[arg-type]
+    cache: object = _cache(body, blocks)
     if not freezable(cache):
         return None
     if prefix.shape[1]:
-        cache = body(input_ids=prefix, past_key_values=cache, use_cache=True).past_key_values
+        with suppress(Filled):
+            cache = body(input_ids=prefix, past_key_values=cache, use_cache=True).past_key_values
     return FrozenCache(cache) if freezable(cache) else None  # type: ignore[arg-type]
+
+
+def _cache(body: nn.Module, blocks: Blocks) -> Cache:
+    """An empty cache; one that stops the prefix early where nobody minds that it does.
+
+    Weights that are moved while the model runs have to be moved back, and a compiled module cannot
+    be left in the middle.
+    """
+    config = unwrap(body).config
+    parts = (body, *body.children(), *blocks.modules[-1].modules())
+    minds = any(hasattr(m, "_hf_hook") or m._compiled_call_impl is not None for m in parts)
+    return empty_cache(config) if minds else PrefixCache(config, len(blocks))  # type: ignore[arg-type]

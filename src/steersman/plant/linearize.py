@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from steersman.errors import ArchitectureError, ShapeError
 from steersman.plant.blocks import Blocks
-from steersman.plant.calls import Call, record_calls
+from steersman.plant.calls import Call, Graph, record_calls
 from steersman.plant.frozen_run import CHUNK, FrozenRun, pull, require_finite_output
 from steersman.plant.hooks import hidden_out, with_hidden_in
 
@@ -36,6 +36,7 @@ class Linearization:
     rows: int
     states: Float[Tensor, "states n"]
     _calls: tuple[Call, ...]
+    _graphs: tuple[Graph, ...] = ()
 
     def vjp(self, block: int, w: Float[Tensor, " n *k"]) -> Float[Tensor, " n *k"]:
         """`A_t' w` for a vector or the columns of a matrix, without forming A_t.
@@ -53,7 +54,7 @@ class Linearization:
         """
         self._require_width(w)
         with _differentiable():
-            x, y = self._apply(block)
+            x, y = self._graphs[block] if self._graphs else self._apply(block)
             scaled, size = _to_unit_size(w)
             found = [pull(x, y, rows) for rows in self._as_rows(scaled, y)]
             return _as_columns(found, w, size)
@@ -152,6 +153,7 @@ def linearize(
     *,
     chunk: int = CHUNK,
     asleep: object = None,
+    keep: bool = False,
 ) -> Linearization:
     """Run a prompt once and keep what it takes to differentiate its last token's path.
 
@@ -163,6 +165,8 @@ def linearize(
         input_ids: one prompt without padding, at least one token.
         chunk: columns differentiated at a time.
         asleep: whoever holds hooks on the model that do nothing meanwhile.
+        keep: keep each block's graph of that run, so that products `A_t' w` do not call the blocks
+            again; it holds `chunk` rows of all blocks in memory as long as the linearisation lives.
 
     Returns:
         The linearisation at the last token.
@@ -173,14 +177,17 @@ def linearize(
         ArchitectureError: the blocks are not found, or cannot be called again.
     """
     run = FrozenRun.of(model, input_ids, chunk, asleep)
-    calls, last = record_calls(run)
+    calls, last, graphs = record_calls(run, keep=keep and run.frozen)
     states = [call.x[0, -1] for call in calls] + [last]
+    for block, state in enumerate(states[1:] if graphs else ()):
+        require_finite_output(block, state)
     dtype = torch.promote_types(last.dtype, torch.float32)
     return Linearization(
         blocks=run.blocks,
         rows=run.rows,
         states=torch.stack([x.to(device="cpu", dtype=dtype) for x in states]),
         _calls=calls,
+        _graphs=graphs,
     )
 
 

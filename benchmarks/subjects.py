@@ -11,7 +11,6 @@ from real_models import SCORE_NAMES, feelings
 from steersman import fit
 from steersman.loading import load as load_model
 from steersman.methods import METHODS, Method
-from steersman.plant import locate
 from steersman.sampling import sample, verdicts
 from steersman.steering import Steering
 from steersman.windtunnel import Behaviour, behaviour, fit_behaviour, load, measure
@@ -66,7 +65,7 @@ def _behaviour(config: dict[str, Any], asked: Behaviour, seed: int) -> Compared:
     model, tokenizer = load()
 
     def fitted(way: Way) -> Steering:
-        method, observer = method_of(way, model), way.get("observer", "mean")
+        method, observer = method_of(way), way.get("observer", "mean")
         return fit_behaviour(model, tokenizer, asked, seed=seed, method=method, observer=observer)
 
     def look(attached: AbstractContextManager[Any] | None) -> dict[str, float]:
@@ -94,7 +93,7 @@ def _story_model(config: dict[str, Any], known: dict[str, Any], seed: int) -> Co
     prompts = real_models.prompts() * known["samples"]
 
     def fitted(way: Way) -> Steering:
-        method = method_of(way, model)
+        method = method_of(way)
         positions = "last" if method.aligned else "all"
         return fit(model, tokenizer, pairs, method=method, positions=positions, progress=False)
 
@@ -115,11 +114,10 @@ def _story_model(config: dict[str, Any], known: dict[str, Any], seed: int) -> Co
     return Compared(model, tokenizer, fitted, look, known["targets"], examples, None)
 
 
-def method_of(way: Way, model: Any) -> Method:
-    """The method of a way, with its settings; a block may be called "last"."""
-    last = len(locate(model)) - 1
+def method_of(way: Way) -> Method:
+    """The method of a way, with its settings."""
     settings = {
-        key: tuple(value) if isinstance(value, list) else last if value == "last" else value
+        key: tuple(value) if isinstance(value, list) else value
         for key, value in way.get("settings", {}).items()
     }
     return METHODS[way["method"]](**settings)

@@ -1,0 +1,153 @@
+"""Do the logits alone tell beforehand that a steered text falls apart, or that steering succeeds?
+
+Every continuation of the wind tunnel has exact scores of both, and signals that need no judge. Rank
+correlations are pooled over targets, where a strength that does everything at once makes everything
+correlate, and within targets, where only what the strength does not say is left. Intervals are over
+prompts: those at all targets are drawn together.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+from parts import Cell, Parts
+from scipy.stats import rankdata
+
+from steersman.evaluation.metrics import (
+    correlation,
+    estimate,
+    estimate_of,
+    indicators,
+    normalised_branching,
+)
+from steersman.sampling import sample, verdicts
+from steersman.windtunnel import behaviour, fit_behaviour, load
+from steersman.windtunnel.scores import grammaticality
+
+CHECK = 1000
+"""Where the seeds of the prompts begin, which no fit has seen."""
+SIGNALS = (
+    "target",
+    "divergence",
+    "peak_divergence",
+    "entropy",
+    "branching",
+    "branching_spread",
+    "relative_branching",
+    "normalised_branching",
+    "bare_loss",
+)
+OUTCOMES = ("grammaticality", "success")
+
+
+def parts(config: dict[str, Any]) -> Parts:
+    """Every behaviour."""
+    return {name: partial(_cells, config, name) for name in config["behaviours"]}
+
+
+def _cells(config: dict[str, Any], name: str) -> list[Cell]:
+    warnings.simplefilter("ignore", UserWarning)
+    model, tokenizer = load()
+    asked = behaviour(name)
+    steering = fit_behaviour(model, tokenizer, asked, method=config["method"])
+    items = asked.items(CHECK, config["prompts"])
+    prompts = [item.prompt for item in items]
+    draw = partial(
+        sample, model, tokenizer, prompts, new_tokens=asked.new_tokens, seed=CHECK, batch_size=64
+    )
+    unsteered = list(indicators(model, draw(), k=config["k"]))
+    cells = []
+    for target in config["targets"]:
+        with steering.attach(model, target, trace=False):
+            drawn = draw()
+        texts = [text for batch in drawn for text in batch.texts]
+        found = zip(
+            items,
+            texts,
+            indicators(model, drawn, k=config["k"]),
+            unsteered,
+            verdicts(model, drawn),
+            strict=True,
+        )
+        for place, (item, text, signals, bare, verdict) in enumerate(found):
+            row = {
+                "target": target,
+                "grammaticality": grammaticality([item.prompt], [text]).mean,
+                "success": asked.judge(item, text)[asked.headline],
+                "divergence": float(signals.divergence.mean()),
+                "peak_divergence": float(signals.divergence.max()),
+                "entropy": float(signals.entropy.mean()),
+                "branching": float(signals.branching.mean()),
+                "branching_spread": float(signals.branching.std(correction=0)),
+                "relative_branching": float(signals.relative_branching.mean()),
+                "normalised_branching": normalised_branching(signals, bare),
+                "bare_loss": verdict.loss,
+            }
+            shown = {key: float(f"{number:.5g}") for key, number in row.items()}
+            cells.append({"behaviour": name, "prompt": place, **shown})
+    return cells
+
+
+def summary(config: dict[str, Any], cells: Sequence[Cell]) -> list[Cell]:
+    """For every behaviour: scores and signals by target, and how signals and outcomes go together.
+
+    Args:
+        config: what was run.
+        cells: what came out, of every continuation.
+    """
+    return [
+        {
+            "behaviour": name,
+            "by_target": [_at(mine, target) for target in config["targets"]],
+            "correlations": [
+                _together(mine, signal, outcome, config["resamples"])
+                for outcome in OUTCOMES
+                for signal in SIGNALS
+            ],
+        }
+        for name in config["behaviours"]
+        for mine in [[cell for cell in cells if cell["behaviour"] == name]]
+    ]
+
+
+def _at(cells: Sequence[Cell], target: float) -> Cell:
+    there = [cell for cell in cells if cell["target"] == target]
+    columns = (*OUTCOMES, *SIGNALS[1:])
+    return {
+        "target": target,
+        **{name: asdict(estimate([cell[name] for cell in there])) for name in columns},
+    }
+
+
+def _together(cells: Sequence[Cell], signal: str, outcome: str, resamples: int) -> Cell:
+    x, y, targets = (np.array([c[name] for c in cells]) for name in (signal, outcome, "target"))
+    prompts = [cell["prompt"] for cell in cells]
+    pooled = correlation(x, y, prompts, interval="percentile", resamples=resamples)
+    row: Cell = {"outcome": outcome, "signal": signal, "pooled": asdict(pooled)}
+    if signal != "target":
+        statistic = partial(within, x, y, targets)
+        found = estimate_of(statistic, prompts, interval="percentile", resamples=resamples)
+        row["within_targets"] = asdict(found)
+    return row
+
+
+def within(x: np.ndarray, y: np.ndarray, groups: np.ndarray, rows: np.ndarray) -> float:
+    """Correlation of ranks, both ranked and centred in each group; 0 where a column is constant.
+
+    Args:
+        x: one column.
+        y: the other.
+        groups: of every row.
+        rows: those to look at.
+    """
+    a, b = np.empty(len(rows)), np.empty(len(rows))
+    for group in np.unique(groups[rows]):
+        here = groups[rows] == group
+        for column, centred in ((x, a), (y, b)):
+            ranks = rankdata(column[rows][here])
+            centred[here] = ranks - ranks.mean()
+    length = np.linalg.norm(a) * np.linalg.norm(b)
+    return float(a @ b / length) if length > 0 else 0.0

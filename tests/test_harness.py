@@ -51,7 +51,9 @@ ENDINGS = ["the sea .", "the old sailor saw the sea .", "music"]
 def steered() -> Any:
     """The embedded model, its tokenizer, and a steering toward the sea, read at few tokens."""
     model, tokenizer = load()
-    return model, tokenizer, fit_behaviour(model, tokenizer, behaviour("concepts:sea"), pairs=40)
+    sea = behaviour("concepts:sea")
+    steering = fit_behaviour(model, tokenizer, sea, pairs=40, method="feature-lqr")
+    return model, tokenizer, steering
 
 
 @pytest.fixture(scope="module")

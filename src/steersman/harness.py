@@ -165,8 +165,8 @@ class SteeredLM(HFLM):
         for index, (_, context, continuation) in enumerate(questions):
             texts.setdefault((tuple(context), tuple(continuation[:-1])), []).append(index)
         order = sorted(texts, key=lambda text: -len(text[0]) - len(text[1]))
-        size = self._detect_batch_size() if self.batch_size == "auto" else self.batch_size
-        size = given or int(size)
+        asked = given or self.batch_size
+        size = self._detect_batch_size() if asked == "auto" else int(asked)
         for start in range(0, len(order), size):
             yield [texts[text] for text in order[start : start + size]]
 

@@ -10,17 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 
 from steersman.errors import InputError
 from steersman.evaluation.metrics.statistics import Estimate, Values, estimate
 
 TOP_MARK = 2.0
 
-Marks = Values | Shaped[np.ndarray, " answers"]
 
-
-def harmonic(concept: Marks, instruction: Marks, fluency: Marks) -> Float[np.ndarray, " answers"]:
+def harmonic(
+    concept: Values, instruction: Values, fluency: Values
+) -> Float[np.ndarray, " answers"]:
     """Harmonic mean of the three marks of every answer; 0 where one of them is 0, at most 2.
 
         score = 3 / (1/C + 1/I + 1/F)

@@ -121,7 +121,7 @@ def estimate_of(
     if len(members) < 2:
         raise InputError(f"an interval needs two prompts at least; there are {len(members)}.")
 
-    def drawn(chosen: Int[np.ndarray, " prompts"]) -> float:
+    def drawn(chosen: Shaped[np.ndarray, " prompts"]) -> float:
         return statistic(np.concatenate([members[int(place)] for place in chosen]))
 
     data = (np.arange(len(members)),)

@@ -18,7 +18,6 @@ Prompts = Sequence[Hashable] | None
 """The prompt that each row belongs to; None where every row has one of its own."""
 Interval = Literal["bca", "percentile"]
 
-_SCIPY = {"bca": "BCa", "percentile": "percentile"}
 _BATCH = 500
 
 
@@ -223,17 +222,19 @@ def bootstrap(
     """
     if interval not in get_args(Interval):
         raise InputError(f"interval is {interval!r}; choose bca or percentile.")
-    return stats.bootstrap(
+    drawn = partial(
+        stats.bootstrap,
         data,
         statistic,
         paired=len(data) > 1,
-        method=_SCIPY[interval],
         confidence_level=level,
-        n_resamples=resamples,
         batch=_BATCH if vectorized else None,
         vectorized=vectorized,
-        rng=np.random.default_rng(seed),
     )
+    plain = drawn(method="percentile", n_resamples=resamples, rng=np.random.default_rng(seed))
+    if interval == "percentile" or np.ptp(plain.bootstrap_distribution) == 0:
+        return plain
+    return drawn(method="BCa", n_resamples=0, bootstrap_result=plain)
 
 
 def ratio(

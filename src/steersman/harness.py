@@ -98,8 +98,9 @@ class SteeredLM(HFLM):
             pretrained, harness["tokenizer"] = load_windtunnel()
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         super().__init__(pretrained=pretrained, device=device, **harness)
-        known = isinstance(steering, Steering) or steering is None
-        self._steering = steering if known else Steering.from_pretrained(steering)
+        if steering is not None and not isinstance(steering, Steering):
+            steering = Steering.from_pretrained(steering)
+        self._steering = steering
         self._asked: dict[str, Any] = {
             "target": target,
             "lambda_": lambda_,

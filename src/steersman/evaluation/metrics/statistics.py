@@ -48,7 +48,7 @@ class Estimate:
         left = f", {self.missing} missing" if self.missing else ""
         return (
             f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}] "
-            f"({self.level:.0%} of {self.count}{left})"
+            f"at {self.level:.0%}, {self.count} prompts{left}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The evaluation harness sees a steered model: every number is what the model would have written."""
+"""The evaluation harness sees a steered model, and scores what it would have written."""
 
 import json
 import subprocess

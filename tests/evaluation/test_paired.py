@@ -43,9 +43,7 @@ def test_all_rows_of_a_prompt_flip_together():
 @pytest.mark.parametrize("test", [sign_flip, paired_bootstrap])
 def test_a_test_errs_as_seldom_as_it_promises(test):
     rng = np.random.default_rng(0)
-    p = [
-        test(rng.exponential(1, 30), rng.exponential(1, 30), resamples=300).p for _ in range(200)
-    ]
+    p = [test(rng.exponential(1, 30), rng.exponential(1, 30), resamples=300).p for _ in range(200)]
     assert 0.01 <= np.mean(np.array(p) <= 0.05) <= 0.1
 
 

@@ -1,4 +1,4 @@
-"""What the logits alone say of a steered text: how many ways it could go on, and how far it strayed.
+"""What the logits alone say of a steered text: how many ways it could go on, how far it is off.
 
 They need no judge, so they can be looked at while a model writes. A branching factor that rises
 says that the model no longer knows how to go on; one that falls to 1, that it repeats itself.

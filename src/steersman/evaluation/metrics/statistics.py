@@ -14,7 +14,8 @@ from steersman.errors import InputError
 
 Values = Sequence[float | int] | Shaped[np.ndarray, " rows"]
 """One number a row; NaN where there is none."""
-Prompts = Sequence[Hashable] | None
+Labels = Sequence[Hashable] | Shaped[np.ndarray, " rows"]
+Prompts = Labels | None
 """The prompt that each row belongs to; None where every row has one of its own."""
 Interval = Literal["bca", "percentile"]
 
@@ -95,7 +96,7 @@ def estimate(
 
 def estimate_of(
     statistic: Callable[[Int[np.ndarray, " drawn"]], float],
-    prompts: Sequence[Hashable],
+    prompts: Labels,
     *,
     interval: Interval = "bca",
     level: float = 0.95,
@@ -164,9 +165,7 @@ def correlation(
         resamples=resamples,
         seed=seed,
     )
-    return Estimate(
-        found.value, found.se, found.low, found.high, found.count, missing, found.level
-    )
+    return Estimate(found.value, found.se, found.low, found.high, found.count, missing, found.level)
 
 
 def kept(
@@ -195,7 +194,7 @@ def kept(
 
 
 def totals(
-    values: Float[np.ndarray, " rows"], prompts: Sequence[Hashable]
+    values: Float[np.ndarray, " rows"], prompts: Labels
 ) -> tuple[Float[np.ndarray, " prompts"], Float[np.ndarray, " prompts"]]:
     """Sum and number of the rows of each prompt, in the order in which prompts first appear."""
     count, places = _numbered(prompts)
@@ -251,7 +250,7 @@ def _read(found: Any, value: float, count: int, missing: int, level: float) -> E
     return Estimate(value, float(found.standard_error), low, high, count, missing, level)
 
 
-def _numbered(prompts: Sequence[Hashable]) -> tuple[int, Int[np.ndarray, " rows"]]:
+def _numbered(prompts: Labels) -> tuple[int, Int[np.ndarray, " rows"]]:
     """How many prompts there are, and the place of each row's."""
     numbers: dict[Hashable, int] = {}
     places = [numbers.setdefault(prompt, len(numbers)) for prompt in prompts]

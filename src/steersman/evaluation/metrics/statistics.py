@@ -198,10 +198,8 @@ def totals(
 ) -> tuple[Float[np.ndarray, " prompts"], Float[np.ndarray, " prompts"]]:
     """Sum and number of the rows of each prompt, in the order in which prompts first appear."""
     count, places = _numbered(prompts)
-    return (
-        np.bincount(places, weights=values, minlength=count),
-        np.bincount(places, minlength=count).astype(np.float64),
-    )
+    sums = np.bincount(places, weights=values, minlength=count)
+    return sums.astype(np.float64), np.bincount(places, minlength=count).astype(np.float64)
 
 
 def bootstrap(

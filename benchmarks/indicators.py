@@ -3,7 +3,8 @@
 Every continuation of the wind tunnel has exact scores of both, and signals that need no judge. Rank
 correlations are pooled over targets, where a strength that does everything at once makes everything
 correlate, and within targets, where only what the strength does not say is left. Intervals are over
-prompts: those at all targets are drawn together.
+prompts: those at all targets are drawn together. A text that ends no line has no grammaticality and
+counts as missing.
 """
 
 import warnings
@@ -44,14 +45,14 @@ OUTCOMES = ("grammaticality", "success")
 
 
 def parts(config: dict[str, Any]) -> Parts:
-    """Every behaviour."""
-    return {name: partial(_cells, config, name) for name in config["behaviours"]}
+    """Every way to steer."""
+    return {way["name"]: partial(_cells, config, way) for way in config["ways"]}
 
 
-def _cells(config: dict[str, Any], name: str) -> list[Cell]:
+def _cells(config: dict[str, Any], way: dict[str, Any]) -> list[Cell]:
     warnings.simplefilter("ignore", UserWarning)
     model, tokenizer = load()
-    asked = behaviour(name)
+    asked = behaviour(config["behaviour"])
     steering = fit_behaviour(model, tokenizer, asked, method=config["method"])
     items = asked.items(CHECK, config["prompts"])
     prompts = [item.prompt for item in items]
@@ -60,8 +61,8 @@ def _cells(config: dict[str, Any], name: str) -> list[Cell]:
     )
     unsteered = list(indicators(model, draw(), k=config["k"]))
     cells = []
-    for target in config["targets"]:
-        with steering.attach(model, target, trace=False):
+    for target in way["targets"]:
+        with steering.attach(model, target, tokens=way["tokens"], trace=False):
             drawn = draw()
         texts = [text for batch in drawn for text in batch.texts]
         found = zip(
@@ -86,13 +87,13 @@ def _cells(config: dict[str, Any], name: str) -> list[Cell]:
                 "normalised_branching": normalised_branching(signals, bare),
                 "bare_loss": verdict.loss,
             }
-            shown = {key: float(f"{number:.5g}") for key, number in row.items()}
-            cells.append({"behaviour": name, "prompt": place, **shown})
+            shown = {key: _shown(number) for key, number in row.items()}
+            cells.append({"way": way["name"], "prompt": place, **shown})
     return cells
 
 
 def summary(config: dict[str, Any], cells: Sequence[Cell]) -> list[Cell]:
-    """For every behaviour: scores and signals by target, and how signals and outcomes go together.
+    """For every way: scores and signals by target, and how signals and outcomes go together.
 
     Args:
         config: what was run.
@@ -100,16 +101,16 @@ def summary(config: dict[str, Any], cells: Sequence[Cell]) -> list[Cell]:
     """
     return [
         {
-            "behaviour": name,
-            "by_target": [_at(mine, target) for target in config["targets"]],
+            "way": way["name"],
+            "by_target": [_at(mine, target) for target in way["targets"]],
             "correlations": [
                 _together(mine, signal, outcome, config["resamples"])
                 for outcome in OUTCOMES
                 for signal in SIGNALS
             ],
         }
-        for name in config["behaviours"]
-        for mine in [[cell for cell in cells if cell["behaviour"] == name]]
+        for way in config["ways"]
+        for mine in [[cell for cell in cells if cell["way"] == way["name"]]]
     ]
 
 
@@ -118,20 +119,35 @@ def _at(cells: Sequence[Cell], target: float) -> Cell:
     columns = (*OUTCOMES, *SIGNALS[1:])
     return {
         "target": target,
-        **{name: asdict(estimate([cell[name] for cell in there])) for name in columns},
+        **{name: asdict(estimate(_column(there, name))) for name in columns},
     }
 
 
 def _together(cells: Sequence[Cell], signal: str, outcome: str, resamples: int) -> Cell:
-    x, y, targets = (np.array([c[name] for c in cells]) for name in (signal, outcome, "target"))
-    prompts = [cell["prompt"] for cell in cells]
+    known = [cell for cell in cells if cell[outcome] is not None]
+    x, y, targets = (_column(known, name) for name in (signal, outcome, "target"))
+    prompts = [cell["prompt"] for cell in known]
     pooled = correlation(x, y, prompts, interval="percentile", resamples=resamples)
-    row: Cell = {"outcome": outcome, "signal": signal, "pooled": asdict(pooled)}
+    row: Cell = {
+        "outcome": outcome,
+        "signal": signal,
+        "missing": len(cells) - len(known),
+        "pooled": asdict(pooled),
+    }
     if signal != "target":
         statistic = partial(within, x, y, targets)
         found = estimate_of(statistic, prompts, interval="percentile", resamples=resamples)
         row["within_targets"] = asdict(found)
     return row
+
+
+def _column(cells: Sequence[Cell], name: str) -> np.ndarray:
+    return np.array([cell[name] for cell in cells], dtype=np.float64)
+
+
+def _shown(number: float) -> float | None:
+    """Five digits; None where there is no number."""
+    return float(f"{number:.5g}") if number == number else None
 
 
 def within(x: np.ndarray, y: np.ndarray, groups: np.ndarray, rows: np.ndarray) -> float:

@@ -157,14 +157,16 @@ def test_a_signal_that_follows_an_outcome_is_shown_with_its_interval(benchmark: 
             noise = rng.random()
             known = dict.fromkeys(experiment.SIGNALS, noise) | {"target": target}
             cells.append(
-                {"behaviour": "b", "prompt": prompt, "grammaticality": -noise, "success": 1.0}
-                | known
+                {"way": "w", "prompt": prompt, "grammaticality": -noise, "success": 1.0} | known
             )
-    config = {"behaviours": ["b"], "targets": [1.0, 2.0], "resamples": 200}
+    cells.append(cells[0] | {"grammaticality": None})
+    ways = [{"name": "w", "tokens": "all", "targets": [1.0, 2.0]}]
+    config = {"ways": ways, "resamples": 200}
     (row,) = experiment.summary(config, cells)
     assert [at["target"] for at in row["by_target"]] == [1.0, 2.0]
     found = {(one["outcome"], one["signal"]): one for one in row["correlations"]}
     assert found["grammaticality", "entropy"]["within_targets"]["value"] == pytest.approx(-1)
     assert found["success", "entropy"]["pooled"]["value"] == 0
+    assert found["grammaticality", "entropy"]["missing"] == 1
     assert found["grammaticality", "entropy"]["pooled"]["count"] == 12
     assert "within_targets" not in found["grammaticality", "target"]

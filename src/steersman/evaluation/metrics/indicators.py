@@ -25,7 +25,8 @@ def entropy(logits: Float[Tensor, "*tokens vocabulary"]) -> Float[Tensor, "*toke
     Args:
         logits: of one or more tokens.
     """
-    return torch.special.entr(logits.float().softmax(-1)).sum(-1)
+    each: Tensor = torch.special.entr(logits.float().softmax(-1))
+    return each.sum(-1)
 
 
 def branching_factor(

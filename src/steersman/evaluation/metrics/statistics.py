@@ -188,9 +188,9 @@ def kept(
         if np.isinf(array).any():
             row = int(np.flatnonzero(np.isinf(array))[0])
             raise InputError(f"row {row} is infinite: nothing can be averaged with it.")
-    whole = ~np.isnan(np.stack(arrays)).any(axis=0)
-    left = [label for label, fine in zip(labels, whole, strict=True) if fine]
-    return [array[whole] for array in arrays], left, int((~whole).sum())
+    whole = np.flatnonzero(~np.isnan(np.stack(arrays)).any(axis=0))
+    missing = len(labels) - len(whole)
+    return [array[whole] for array in arrays], [labels[row] for row in whole], missing
 
 
 def totals(

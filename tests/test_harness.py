@@ -145,7 +145,12 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+SLOW = ("feedback", "absolute", "at each prompt", "at each token")
+
+
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=[pytest.mark.slow] * (way in SLOW)) for way in WAYS]
+)
 def test_a_continuation_is_scored_as_if_the_model_had_written_it(steered: Any, way: str) -> None:
     model, tokenizer, steering = steered
     asked = {"target": 1.5, **WAYS[way]}
@@ -198,6 +203,7 @@ def test_a_text_longer_than_the_context_loses_its_beginning(steered: Any) -> Non
         lm._loglikelihood_tokens([(None, context, list(range(9)))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tokens", ["last", "all"])
 def test_a_batch_is_generated_as_one_prompt_at_a_time(
     steered: Any, tasks: Path, tokens: str

@@ -21,6 +21,7 @@ import closed_loop
 import design
 import equal_divergence
 import holding
+import indicators
 import linearisation
 import machine
 import overhead
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
     "design": design.parts,
     "equal_divergence": equal_divergence.parts,
     "holding": holding.parts,
+    "indicators": indicators.parts,
     "linearisation": linearisation.parts,
     "overhead": overhead.parts,
     "real_models": real_models.parts,
@@ -51,6 +53,7 @@ SUMMARIES: dict[str, Callable[[dict[str, Any], list[Cell]], list[Cell]]] = {
     "calibration": calibration.summary,
     "equal_divergence": equal_divergence.summary,
     "holding": holding.summary,
+    "indicators": indicators.summary,
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -133,3 +134,39 @@ def test_what_a_calibration_promised_stands_beside_what_was_found(benchmark: Any
     (row,) = benchmark("calibration").summary({}, cells)
     assert row["check"] == {"mean": pytest.approx(0.05), "se": pytest.approx(0.005), "count": 2}
     assert row["distance_in_standard_errors"] == pytest.approx([-1.0, 1.0])
+
+
+def test_a_correlation_within_targets_does_not_see_the_targets(benchmark: Any) -> None:
+    within = benchmark("indicators").within
+    targets = np.repeat([1.0, 2.0], 4)
+    signal = np.array([1.0, 2.0, 3.0, 4.0, 11.0, 12.0, 13.0, 14.0])
+    outcome = np.array([3.0, 1.0, 4.0, 2.0, 13.0, 11.0, 14.0, 12.0])
+    rows = np.arange(8)
+    # Ranks 1 2 3 4 and 3 1 4 2 have no correlation; ranks of all eight have a high one.
+    assert within(signal, outcome, targets, rows) == pytest.approx(0)
+    assert within(signal, outcome, np.ones(8), rows) > 0.7
+    assert within(signal, np.ones(8), targets, rows) == 0
+
+
+def test_a_signal_that_follows_an_outcome_is_shown_with_its_interval(benchmark: Any) -> None:
+    experiment = benchmark("indicators")
+    rng = np.random.default_rng(0)
+    cells = []
+    for target in (1.0, 2.0):
+        for prompt in range(12):
+            noise = rng.random()
+            known = dict.fromkeys(experiment.SIGNALS, noise) | {"target": target}
+            cells.append(
+                {"way": "w", "prompt": prompt, "grammaticality": -noise, "success": 1.0} | known
+            )
+    cells.append(cells[0] | {"grammaticality": None})
+    ways = [{"name": "w", "tokens": "all", "targets": [1.0, 2.0]}]
+    config = {"ways": ways, "resamples": 200}
+    (row,) = experiment.summary(config, cells)
+    assert [at["target"] for at in row["by_target"]] == [1.0, 2.0]
+    found = {(one["outcome"], one["signal"]): one for one in row["correlations"]}
+    assert found["grammaticality", "entropy"]["within_targets"]["value"] == pytest.approx(-1)
+    assert found["success", "entropy"]["pooled"]["value"] == 0
+    assert found["grammaticality", "entropy"]["missing"] == 1
+    assert found["grammaticality", "entropy"]["pooled"]["count"] == 12
+    assert "within_targets" not in found["grammaticality", "target"]

@@ -186,7 +186,7 @@ def verdicts(model: nn.Module, sampled: Sequence[Sampled]) -> Iterator[Verdict]:
         sampled: what was drawn, steered or not.
     """
     for batch in sampled:
-        bare = _bare_logits(model, batch)
+        bare = bare_logits(model, batch)
         new = batch.ids[:, -batch.drawn.shape[1] :]
         # A row at a time: with a large vocabulary, copies of a whole batch would be many.
         for row, drawn in enumerate(batch.drawn):
@@ -206,7 +206,13 @@ def _verdict(
 
 
 @torch.no_grad()
-def _bare_logits(model: nn.Module, batch: Sampled) -> Float[Tensor, "rows new vocabulary"]:
+def bare_logits(model: nn.Module, batch: Sampled) -> Float[Tensor, "rows new vocabulary"]:
+    """What the bare model would have drawn each new token from.
+
+    Args:
+        model: the model with nothing attached.
+        batch: what was drawn, steered or not.
+    """
     new = batch.drawn.shape[1]
     arguments = forward_arguments(model, batch.encoded)
     if accepts(model, "logits_to_keep"):

@@ -1,0 +1,1 @@
+"""Tasks, judges and metrics: what a steering is worth."""

@@ -54,7 +54,8 @@ class Averaged:
     def _each(self, what: str) -> Iterable[Linearization]:
         if not self.progress:  # a bar that nobody sees takes its time all the same
             return self.runs
-        return tqdm(self.runs, desc=what, unit="prompt", leave=False)
+        shown: Iterable[Linearization] = tqdm(self.runs, desc=what, unit="prompt", leave=False)
+        return shown
 
     def _mean(self, products: Sequence[Tensor]) -> Tensor:
         return torch.stack(list(products)).mean(dim=0)

@@ -8,10 +8,10 @@ from steersman.windtunnel import behaviour, load
 
 model, tokenizer = load()
 sea = behaviour("concepts:sea")
-steering = sm.fit(model, tokenizer, sea.pairs(seed=0, count=100))
+steering = sm.fit(model, tokenizer, sea.pairs(seed=0, count=40), method="feature-lqr")
 
-# Prompts that the fit has not seen.
-items = sea.items(seed=1, count=48)
+# Prompts that the fit has not seen. More of them, and longer texts, make the errors smaller.
+items = sea.items(seed=1, count=24)
 prompts = [item.prompt for item in items]
 
 
@@ -26,8 +26,9 @@ afforded = sm.calibrate(
     tokenizer,
     prompts,
     budget=sm.KL(0.03),
-    new_tokens=sea.new_tokens,
-    batch_size=48,
+    tolerance=0.1,
+    new_tokens=12,
+    batch_size=24,
 )
 print(f"{afforded}\n")
 for point in afforded.curve:
@@ -39,8 +40,9 @@ wanted = sm.calibrate(
     tokenizer,
     prompts,
     target=sm.Score(about_the_sea, at_least=0.5),
-    new_tokens=sea.new_tokens,
-    batch_size=48,
+    tolerance=0.1,
+    new_tokens=12,
+    batch_size=24,
 )
 print(f"\n{wanted}")
 print(f"\nsteering.attach(model, target={wanted.target:g}) is how to have it")

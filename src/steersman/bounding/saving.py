@@ -57,7 +57,7 @@ def written_bound(
     attachment: Attachment,
     foresight: Foresight,
     calibration: Calibration,
-    head: Mapping[str, float],
+    head: Mapping[str, int | float],
     path: Path,
 ) -> Path:
     """Write the parts of a bound.

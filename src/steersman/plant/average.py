@@ -1,6 +1,6 @@
 """The plant as the mean over prompts, known by its products alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,8 +51,11 @@ class Averaged:
         """`A_t v`, on the CPU."""
         return self._mean([run.jvp(block, v).cpu() for run in self._each(f"block {block}")])
 
-    def _each(self, what: str) -> "tqdm[Linearization]":
-        return tqdm(self.runs, desc=what, unit="prompt", leave=False, disable=not self.progress)
+    def _each(self, what: str) -> Iterable[Linearization]:
+        if not self.progress:  # a bar that nobody sees takes its time all the same
+            return self.runs
+        shown: Iterable[Linearization] = tqdm(self.runs, desc=what, unit="prompt", leave=False)
+        return shown
 
     def _mean(self, products: Sequence[Tensor]) -> Tensor:
         return torch.stack(list(products)).mean(dim=0)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from steersman.control import LTVSystem
     from steersman.data import AlignedPairs, ContrastivePairs
     from steersman.engines import Run, Trace
+    from steersman.evaluation import Evaluation, evaluate
     from steersman.faithful import Faithfulness, faithfulness
     from steersman.fitting import fit, identify
     from steersman.loading import load
@@ -61,6 +62,7 @@ __all__ = [
     "ContrastivePairs",
     "Counterfactual",
     "Effort",
+    "Evaluation",
     "Faithfulness",
     "FeatureLQR",
     "LTVSystem",
@@ -81,6 +83,7 @@ __all__ = [
     "calibrate",
     "authority",
     "bound",
+    "evaluate",
     "faithfulness",
     "fit",
     "identify",
@@ -96,6 +99,7 @@ _HOMES = {
     "control": ("LTVSystem",),
     "data": ("AlignedPairs", "ContrastivePairs"),
     "engines": ("Run", "Trace"),
+    "evaluation": ("Evaluation", "evaluate"),
     "faithful": ("Faithfulness", "faithfulness"),
     "fitting": ("fit", "identify"),
     "loading": ("load",),

@@ -13,6 +13,7 @@ import typer
 from steersman.cli.calibrate import calibrate
 from steersman.cli.demo import demo
 from steersman.cli.doctor import doctor
+from steersman.cli.eval import eval_
 from steersman.cli.fit import fit
 from steersman.cli.generate import generate
 from steersman.cli.group import SteersmanGroup, options_of_all
@@ -37,11 +38,12 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     calibrate: "steersman calibrate gpt2 calm --prompts prompts.txt --kl 0.05",
     generate: "steersman generate gpt2 'I think that' --steering calm --target 1.0 --compare",
     report: "steersman report gpt2 --steering calm --prompt 'I think that' --out report.html",
+    eval_: "steersman eval toxicity --model windtunnel --steering calm --out calm-toxicity",
     linearity: "steersman linearity gpt2 --out gpt2.html",
     methods: "steersman methods",
 }
 for _command, _example in _EXAMPLES.items():
-    app.command(epilog=f"Example: [bold]{_example}[/bold]")(_command)
+    app.command(_command.__name__.rstrip("_"), epilog=f"Example: [bold]{_example}[/bold]")(_command)
 
 
 def main() -> None:

@@ -28,7 +28,18 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["", "calibrate", "demo", "doctor", "eval", "fit", "generate", "linearity", "methods", "report"],
+    [
+        "",
+        "calibrate",
+        "demo",
+        "doctor",
+        "eval",
+        "fit",
+        "generate",
+        "linearity",
+        "methods",
+        "report",
+    ],
 )
 def test_help_loads_nothing_heavy(command: str) -> None:
     words = [*command.split(), "--help"]

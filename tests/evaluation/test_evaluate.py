@@ -176,8 +176,8 @@ def test_a_row_that_cannot_be_drawn_does_not_spoil_its_batch(monkeypatch) -> Non
 def test_a_prompt_that_does_not_fit_is_a_failure_of_its_own(monkeypatch) -> None:
     task = task_named("toxicity")
     items = list(task.items("test", 0, 3))
-    long = items[1].prompt * 60
-    items[1] = type(items[1])("long", long)
+    long = items[1].prompt * 400
+    items[1] = type(items[1])("long", long, items[1].known)
     monkeypatch.setattr(type(task), "items", lambda self, split, seed, count: tuple(items))
     found = evaluate(MODEL, TOKENIZER, task, **FEW)
     assert found.rows[1]["text"] is None

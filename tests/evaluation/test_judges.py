@@ -119,7 +119,10 @@ def test_a_word_is_found_whole_in_any_case_and_number() -> None:
 
 def test_a_template_is_filled_once_whatever_the_parts_hold() -> None:
     one = answer("a {question} b", question="{answer}?", concept="sea")
-    assert filled("{question}|{answer}|{concept}|{other}", one) == "{answer}?|a {question} b|sea|{other}"
+    assert (
+        filled("{question}|{answer}|{concept}|{other}", one)
+        == "{answer}?|a {question} b|sea|{other}"
+    )
     known = answer("x", question="Q: why\nA:", question_alone="why")
     assert filled("{question_alone}", known) == "why"
 

@@ -177,4 +177,3 @@ def _require_usable(seeds: Sequence[int], batch_size: int) -> None:
         raise InputError(f"seeds are {list(seeds)}: give at least one, each once.")
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; it must be at least 1.")
-

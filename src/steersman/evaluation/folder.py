@@ -1,9 +1,9 @@
 """The folder of an evaluation: written batch by batch, so that it can be left and taken up again.
 
-    settings.json   what decides every sample; a folder made with others is refused
-    samples.jsonl   one sample a line, appended a whole batch at a time
-    summary.json    the scores; the same bytes however often the run was interrupted
-    run.json        when, how long, on what
+settings.json   what decides every sample; a folder made with others is refused
+samples.jsonl   one sample a line, appended a whole batch at a time
+summary.json    the scores; the same bytes however often the run was interrupted
+run.json        when, how long, on what
 """
 
 import json

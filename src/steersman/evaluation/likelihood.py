@@ -169,10 +169,7 @@ def _run_rest(
     longest = max(len(one.continuation) for one in joined) - 1
     device = given.input_ids.device
     ids = torch.tensor(
-        [
-            [*one.continuation[:-1], *[0] * (longest + 1 - len(one.continuation))]
-            for one in joined
-        ],
+        [[*one.continuation[:-1], *[0] * (longest + 1 - len(one.continuation))] for one in joined],
         device=device,
     )
     lengths = torch.tensor([len(one.continuation) - 1 for one in joined], device=device)

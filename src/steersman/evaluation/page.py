@@ -180,7 +180,9 @@ def _known(score: Score | None) -> tuple[float, float]:
 
 def _failed(conditions: Sequence["Evaluation"]) -> list[str]:
     names = _columns(conditions)
-    told = [(name, line) for name, one in zip(names, conditions, strict=True) for line in doubts(one)]
+    told = [
+        (name, line) for name, one in zip(names, conditions, strict=True) for line in doubts(one)
+    ]
     return [f"{name}: {line}." if len(conditions) > 1 else f"{line}." for name, line in told]
 
 
@@ -193,9 +195,7 @@ def _samples(conditions: Sequence["Evaluation"]) -> list[_Shown]:
     each = max(1, SAMPLES // len(by_group)) if by_group else 0
     places = [place for found in by_group.values() for place in found[:each]][:SAMPLES]
     keys = ("seed", "index", "sample")
-    others = [
-        {tuple(row[key] for key in keys): row for row in one.rows} for one in conditions
-    ]
+    others = [{tuple(row[key] for key in keys): row for row in one.rows} for one in conditions]
     names = _columns(conditions)
     found = []
     for place in places:

@@ -252,4 +252,3 @@ def _known(entry: Any) -> Any:
     if isinstance(entry, list):
         return tuple(_known(one) for one in entry)
     return nan if entry is None else entry
-

@@ -135,8 +135,8 @@ def located(given: Given, what: str) -> Path:
         return path
     if not _NAME.fullmatch(str(given)):
         raise InputError(
-            f"there is no file or folder {str(given)!r}; expected {what}, or the name of a data set "
-            "on the Hugging Face hub, as owner/name."
+            f"there is no file or folder {str(given)!r}; expected {what}, or the name of a "
+            "data set on the Hugging Face hub, as owner/name."
         )
     try:
         patterns = [f"**.{ending}" for ending in _ENDINGS]

@@ -13,7 +13,7 @@ from steersman.evaluation.judges import Judge
 from steersman.sampling import WHOLE, Decoding
 
 Split = Literal["fit", "validation", "test", "all"]
-"""Examples to fit on, prompts to choose settings by, prompts to report; or all prompts there are."""
+"""Examples to fit on, prompts to choose settings by, prompts to report; or all that there are."""
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,9 @@ class Perplexity:
                 found.append(Judgement(failure=str(error)))
                 continue
             loss = -one.total / one.tokens
-            found.append(Judgement(dict(zip(self.scores, (exp(min(loss, 700)), loss), strict=True))))
+            found.append(
+                Judgement(dict(zip(self.scores, (exp(min(loss, 700)), loss), strict=True)))
+            )
         return found
 
     def settings(self) -> dict[str, Any]:

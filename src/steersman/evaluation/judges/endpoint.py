@@ -149,4 +149,3 @@ def _seconds(asked: str | None) -> float | None:
 def _short(said: object) -> str:
     text = " ".join(str(said).split())
     return repr(text if len(text) <= 60 else f"{text[:57]}...")
-

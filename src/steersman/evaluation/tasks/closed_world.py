@@ -70,7 +70,9 @@ class WorldBehaviour(Task):
             for item in self.world.items(drawn_with, 4 * count):
                 if shared or split == "all" or part_of(item.prompt, SCORING) == split:
                     yield item
-        raise InputError(f"{count} prompts of {self.name} are more than its world has: ask for less.")
+        raise InputError(
+            f"{count} prompts of {self.name} are more than its world has: ask for less."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,9 +129,7 @@ def world_task(name: str) -> Task:
     """
     data: dict[str, Any] = {"source": WORLD}
     if name == "knowledge":
-        return WorldKnowledge(
-            name, "know what it knew", ACCURACY, True, _recipe(1), data=data
-        )
+        return WorldKnowledge(name, "know what it knew", ACCURACY, True, _recipe(1), data=data)
     if name == "fluency":
         judge = Exact("grammar", (GRAMMATICAL,), _grammar)
         return WorldFluency(

@@ -88,7 +88,8 @@ def concepts(
     there = list(dict.fromkeys(name for name, _ in found))
     if concept not in there:
         raise InputError(
-            f"{records.path.name} has no sentences about {concept!r}; it has {', '.join(there[:30])}."
+            f"{records.path.name} has no sentences about {concept!r}; it has "
+            f"{', '.join(there[:30])}."
         )
     own = default_judges(concept) if judges is None else tuple(judges)
     return Concept(

@@ -153,7 +153,9 @@ def _read(
     """The requests of one kind by split; what an earlier split holds is in no later one."""
     if isinstance(data, Mapping):
         if unknown := set(data) - set(KINDS):
-            raise InputError(f"{', '.join(sorted(unknown))} is no kind of request; expected {WHAT}.")
+            raise InputError(
+                f"{', '.join(sorted(unknown))} is no kind of request; expected {WHAT}."
+            )
         if kind not in data:
             return []
         path = located(data[kind], WHAT)
@@ -176,7 +178,10 @@ def _read(
         return found
     whole = [path / f"{kind}.{ending}" for ending in _SUFFIXES]
     return [
-        read for one in whole if one.is_file() for read in _by_words(read_records(one, columns), kind)
+        read
+        for one in whole
+        if one.is_file()
+        for read in _by_words(read_records(one, columns), kind)
     ]
 
 

@@ -74,8 +74,8 @@ class Toxicity(Task):
         toxic = [e.text for e in pool if e.toxicity is not None and e.toxicity >= TOXIC]
         if not clean or not toxic:
             raise InputError(
-                f"the fitting split has {len(clean)} prompts with a toxicity of at most {CLEAN} and "
-                f"{len(toxic)} of at least {TOXIC}; at least one of each is needed."
+                f"the fitting split has {len(clean)} prompts with a toxicity of at most {CLEAN} "
+                f"and {len(toxic)} of at least {TOXIC}; at least one of each is needed."
             )
         return ContrastivePairs(
             drawn(clean, "clean prompts", seed, count),
@@ -152,5 +152,6 @@ def _number(value: object, where: str) -> float:
         return float(str(value))
     except ValueError as error:
         raise InputError(
-            f"{where} has {value!r} for 'toxicity'; expected a number from 0 to 1, or true or false."
+            f"{where} has {value!r} for 'toxicity'; expected a number from 0 to 1, or true or "
+            "false."
         ) from error

@@ -74,7 +74,7 @@ def test_the_verbs_are_functions_whatever_else_was_imported(name: str, home: str
         "cli.calibrate",
         "cli.linearity",
         "cli.eval",
-        "evaluation.evaluate",
+        "evaluation.evaluating",
         "plant.identify",
         "attaching",
         home,

@@ -70,9 +70,9 @@ def test_the_wind_tunnels_splits_share_no_prompt(name: str) -> None:
     if name != "knowledge":
         pairs = task.pairs(0, 100)
         fitted = "\n".join(map(str, (*pairs.desired, *pairs.undesired)))
-        # Whole lines: what both splits share are words such as names of relations.
+        # What both share are words, and marks such as <assistant>.
         lines = set(fitted.split("\n"))
-        assert not [t for t in validation | test if t.strip().split("\n")[-1] in lines]
+        assert not [t for t in validation | test if max(t.split("\n"), key=len) in lines]
 
 
 def test_requests_of_the_wind_tunnel_come_in_turn() -> None:
@@ -274,9 +274,9 @@ def test_a_broken_choice_of_truthfulqa_names_its_row(tmp_path: Path) -> None:
 @shared
 def test_the_public_files_are_read_whole() -> None:
     truth = task_named("truthfulness", DATA / "truthfulqa")
-    assert len(truth.items("all", 0, None)) == 817
+    assert len(truth.items("all", 0, None)) == 790
     choices = task_named("truthfulness:choices", DATA / "truthfulqa").items("all", 0, None)
-    assert len(choices) == 2 * 817
+    assert len(choices) == 2 * 790
     assert all(sum(c.right) == 1 for c in choices if not c.mass)
     assert choices[0].context.endswith("What happens to you if you eat watermelon seeds?\nA:")
     assert len(task_named("knowledge", DATA / "mmlu").items("all", 0, None)) == 14042

@@ -18,6 +18,7 @@ pytestmark = [
     pytest.mark.skipif(not MODEL.exists(), reason="the small real models are not here"),
     pytest.mark.filterwarnings("ignore"),
 ]
+HISTORY = ["high_school_european_history", "virology"]
 FEW = {"batch_size": 8, "progress": False}
 
 
@@ -43,14 +44,14 @@ def test_truthfulqa_with_choices_steered_and_not(model, steering, tmp_path) -> N
     assert found.divergence.mean > bare.divergence.mean == 0
     assert Evaluation.load(tmp_path).scores["MC2"] == found.scores["MC2"]
     assert found.scores["MC2"].mean != bare.scores["MC2"].mean
-    assert "was cut at its beginning" in found.summary()
 
 
 def test_mmlu_by_subject(model) -> None:
-    task = task_named("knowledge", DATA / "mmlu", subjects=["anatomy", "virology"], shots=1)
+    task = task_named("knowledge", DATA / "mmlu", subjects=HISTORY, shots=1)
     found = sm.evaluate(*model, task, count=24, **FEW)
     assert found.headline.count == 24
-    assert set(found.groups) == {"anatomy", "virology"}
+    assert set(found.groups) == set(HISTORY)
+    assert "was cut at its beginning" in found.summary()
 
 
 def test_refusals_by_their_words(model) -> None:

@@ -1,6 +1,6 @@
 """Evaluation: tasks, judges, and scores that can be taken up where they were interrupted."""
 
-from steersman.evaluation.evaluate import evaluate
+from steersman.evaluation.evaluating import evaluate
 from steersman.evaluation.result import Evaluation
 from steersman.evaluation.scores import Score
 from steersman.evaluation.task import Recipe, Task

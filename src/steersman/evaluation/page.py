@@ -109,7 +109,8 @@ def _lead(found: "Evaluation") -> str:
 def _results(conditions: Sequence["Evaluation"]) -> list[tuple[str, _Cell | None, _Cell]]:
     last = conditions[-1]
     before = conditions[0] if len(conditions) > 1 else None
-    shown = [(last.settings["task"]["headline"], before and _cell(before.headline), last.headline)]
+    first = None if before is None else _cell(before.headline)
+    shown = [(str(last.settings["task"]["headline"]), first, last.headline)]
     for name in ("divergence", "perplexity"):
         if name in last.panel and name != shown[0][0]:
             old = _cell(before.panel[name]) if before and name != "divergence" else None

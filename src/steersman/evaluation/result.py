@@ -176,7 +176,7 @@ def _cells(rows: Sequence[Row], seeds: Sequence[int]) -> list[Cell]:
     """The samples of each prompt of each seed."""
     found: dict[tuple[int, int], Cell] = {}
     for row in rows:
-        new = (seeds.index(row["seed"]), row["id"], row["group"], [])
+        new: Cell = (seeds.index(row["seed"]), row["id"], row["group"], [])
         found.setdefault((row["seed"], row["index"]), new)[3].append(row)
     return list(found.values())
 

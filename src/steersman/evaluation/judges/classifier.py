@@ -114,7 +114,7 @@ class Classifier:
         fill = pad_id(tokenizer)
         ids = torch.tensor([one + [fill] * (longest - len(one)) for one in given])
         mask = torch.tensor([[1] * len(one) + [0] * (longest - len(one)) for one in given])
-        logits = model(
+        logits: Tensor = model(
             input_ids=ids.to(self.device), attention_mask=mask.to(self.device)
         ).logits.float()
         several = model.config.problem_type == "multi_label_classification"

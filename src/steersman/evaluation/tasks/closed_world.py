@@ -52,23 +52,31 @@ class WorldBehaviour(Task):
                 break
         turns = [item for both in zip(*found.values(), strict=True) for item in both][:asked]
         return tuple(
-            Prompt(item.prompt, item.prompt, {_ITEM: item}, _group(self.name, item))
-            for item in turns
+            Prompt(self._id(item, split, seed, i), item.prompt, {_ITEM: item}, _group(item, kinds))
+            for i, item in enumerate(turns)
         )
 
     def pairs(self, seed: int, count: int) -> ContrastivePairs:
         """Documents of the fitting split that end where the behaviour is decided."""
         return self.world.pairs(seed, count)
 
+    @property
+    def _shared(self) -> bool:
+        """Whether prompts say so little that all splits have the same."""
+        return self.name.startswith("concepts")
+
+    def _id(self, item: WorldItem, split: Split, seed: int, index: int) -> str:
+        """The prompt; of one that all share every draw counts by itself."""
+        return f"{item.prompt} ({split} {seed} {index})" if self._shared else item.prompt
+
     def _drawn(self, split: Split, seed: int, count: int) -> Iterator[WorldItem]:
         """Prompts of the world that belong to a split, without end."""
-        shared = self.name.startswith("concepts")
         apart = "validation" if split == "validation" else ""
         for turn in range(_ROUNDS):
             # Other prompts in every round, and, where the prompts are shared, in every split.
-            drawn_with = seed + _SEEDS_APART * (turn + (_ROUNDS if apart and shared else 0))
+            drawn_with = seed + _SEEDS_APART * (turn + (_ROUNDS if apart and self._shared else 0))
             for item in self.world.items(drawn_with, 4 * count):
-                if shared or split == "all" or part_of(item.prompt, SCORING) == split:
+                if self._shared or split == "all" or part_of(item.prompt, SCORING) == split:
                     yield item
         raise InputError(
             f"{count} prompts of {self.name} are more than its world has: ask for less."
@@ -170,8 +178,8 @@ def _item(answer: Answer) -> WorldItem:
     return item
 
 
-def _group(name: str, item: WorldItem) -> str:
-    if name != "refusal":
+def _group(item: WorldItem, kinds: tuple[bool, ...]) -> str:
+    if len(kinds) == 1:
         return ""
     return "harmful" if item.harmful else "harmless"
 

@@ -193,7 +193,7 @@ def _split_file(path: Path, kind: str, name: str) -> Path | None:
 def _by_words(records: Records, kind: str) -> list[_Read]:
     texts = without(_texts(records), [], str)
     parts: tuple[Part, ...] = ("fit", "validation", "test")
-    told = {kind: records.settings()}
+    told: dict[str, object] = {kind: records.settings()}
     return [(part, tuple(t for t in texts if part_of(t) == part), told) for part in parts]
 
 

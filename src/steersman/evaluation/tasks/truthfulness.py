@@ -97,9 +97,7 @@ class Answers(Task):
     def per_prompt(self, samples: Sequence[Mapping[str, float]]) -> dict[str, float]:
         """Means; and how often an answer is both true and informative."""
         both = [
-            one | {BOTH: one[TRUE] * one[INFORMATIVE]}
-            if TRUE in one and INFORMATIVE in one
-            else dict(one)
+            {**one, BOTH: one[TRUE] * one[INFORMATIVE]} if {TRUE, INFORMATIVE} <= set(one) else one
             for one in samples
         ]
         return super().per_prompt(both)

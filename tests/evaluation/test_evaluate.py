@@ -10,7 +10,7 @@ import torch
 import steersman as sm
 from steersman.errors import InputError, MismatchError
 from steersman.evaluation import Evaluation, evaluate, task_named
-from steersman.evaluation.folder import RUN, SAMPLES, SETTINGS, SUMMARY
+from steersman.evaluation.folder import RUN, SAMPLES, SETTINGS, SUMMARY, Folder
 from steersman.evaluation.judges import Answer, Exact
 from steersman.evaluation.making import EMPTY
 from steersman.windtunnel import behaviour, fit_behaviour, load
@@ -105,6 +105,17 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"thesis.txt and no evaluation"):
         evaluate(MODEL, TOKENIZER, "toxicity", out=tmp_path, **FEW)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_two_processes_do_not_write_to_one_folder(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    evaluate(MODEL, TOKENIZER, "toxicity", out=tmp_path, **FEW)
+    settings = json.loads((tmp_path / SETTINGS).read_text())
+    other = Folder(tmp_path, settings)
+    with pytest.raises(InputError, match="another process is writing"):
+        evaluate(MODEL, TOKENIZER, "toxicity", out=tmp_path, **FEW)
+    other.close()
+    evaluate(MODEL, TOKENIZER, "toxicity", out=tmp_path, **FEW)
 
 
 def test_a_changed_line_is_noticed(tmp_path: Path) -> None:

@@ -114,9 +114,12 @@ def evaluate(
     }
     folder = Folder(out, settings)
     maker = Maker(model, tokenizer, asked, condition, batch_size)
-    _make(maker, batches, folder, progress)
-    found = summed_up(asked, folder.settings, folder.rows)
-    folder.write(SUMMARY, found.to_dict())
+    try:
+        _make(maker, batches, folder, progress)
+        found = summed_up(asked, folder.settings, folder.rows)
+        folder.write(SUMMARY, found.to_dict())
+    finally:
+        folder.close()
     return found
 
 

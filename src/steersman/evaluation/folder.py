@@ -11,13 +11,19 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from uuid import uuid4
 
 from steersman.errors import InputError, MismatchError
 
+try:
+    import fcntl
+except ImportError:  # where there is none, nobody is kept from writing twice
+    fcntl = None  # type: ignore[assignment]
+
 SETTINGS, SAMPLES = "settings.json", "samples.jsonl"
 SUMMARY, RUN, PAGE = "summary.json", "run.json", "report.html"
+_LOCK = ".lock"
 
 Row = dict[str, Any]
 """One sample as it is written down."""
@@ -51,6 +57,7 @@ class Folder:
         self.path = None if path is None else Path(path)
         self.rows: list[Row] = []
         self.settings: dict[str, Any] = plain(settings)
+        self._lock: IO[bytes] | None = None
         if self.path is None:
             return
         try:
@@ -64,6 +71,7 @@ class Folder:
                 )
             else:
                 write_json(self.settings, self.path / SETTINGS)
+            self._lock = _locked(self.path)
         except OSError as error:
             raise InputError(f"cannot write {self.path}: {error.strerror or error}.") from error
 
@@ -113,6 +121,12 @@ class Folder:
         # As they will be read again, so that an interrupted run sums up the same numbers.
         self.rows += [json.loads(_line(row)) for row in found]
 
+    def close(self) -> None:
+        """Let another process write here; closing twice does no harm."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
     def write(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a JSON file whole or not at all."""
         if self.path is not None:
@@ -151,6 +165,25 @@ def differences(there: Any, here: Any, name: str = "") -> Iterable[str]:
             )
     elif there != here:
         yield f"{name} is {_short(there)} there and {_short(here)} here"
+
+
+def _locked(path: Path) -> IO[bytes] | None:
+    """Hold the folder until the file is closed, or the process is gone.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    if fcntl is None:
+        return None
+    file = (path / _LOCK).open("wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise InputError(
+            f"another process is writing to {path}: wait for it, or choose another folder."
+        ) from error
+    return file
 
 
 def _require_same(there: Any, here: Any, path: Path) -> None:

@@ -125,20 +125,17 @@ def _lines(sides: Sequence[Mapping[str, Score]]) -> list[_Line]:
     found = []
     for name in names:
         scores = [side.get(name, unknown) for side in sides]
+        missing = any(score.missing for score in scores)
         found.append(
             _Line(
                 name,
                 tuple(_cell(score) for score in scores),
                 f"± {_number(scores[-1].se_seeds)}" if isfinite(scores[-1].se_seeds) else "",
                 str(scores[-1].count),
-                " + ".join(str(score.missing) for score in scores) if _any(scores) else "",
+                " + ".join(str(score.missing) for score in scores) if missing else "0",
             )
         )
     return found
-
-
-def _any(scores: Sequence[Score]) -> bool:
-    return any(score.missing for score in scores)
 
 
 def _figures(conditions: Sequence["Evaluation"]) -> dict[str, list[tuple[str, Markup]]]:

@@ -11,7 +11,7 @@ import steersman as sm
 from steersman.errors import InputError, MismatchError
 from steersman.evaluation import Evaluation, evaluate, task_named
 from steersman.evaluation.folder import RUN, SAMPLES, SETTINGS, SUMMARY, Folder
-from steersman.evaluation.judges import Answer, Exact
+from steersman.evaluation.judges import Answer, Ask, Exact, YesNo
 from steersman.evaluation.making import EMPTY
 from steersman.windtunnel import behaviour, fit_behaviour, load
 
@@ -203,6 +203,15 @@ def test_every_task_of_the_wind_tunnel_has_its_headline(name: str) -> None:
     assert 0 <= found.headline.mean <= 1
     assert found.headline.count == 6
     assert name in found.summary()
+
+
+def test_a_judge_that_is_not_there_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    task = task_named("toxicity")
+    judge = YesNo(Ask("kind", "Is this kind? {answer}"), "/nowhere/judge")
+    broken = type(task)(task.name, task.asked, task.headline, False, task.recipe, (judge,))
+    with pytest.raises(InputError, match="the judge of 'kind': the model '/nowhere/judge'"):
+        evaluate(MODEL, TOKENIZER, broken, out=tmp_path / "out", **FEW)
+    assert not (tmp_path / "out").exists()
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:

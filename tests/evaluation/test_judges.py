@@ -167,7 +167,7 @@ def test_a_classifier_of_several_labels_at_once_is_not_a_softmax(tmp_path, tiny_
 )
 def test_a_judge_that_is_not_there_is_named(judge: Judge) -> None:
     with pytest.raises(InputError, match=r"judge.*'/nowhere/model'"):
-        judge.judge([answer("x")])
+        judge.prepare()
 
 
 def test_a_language_model_judges_by_the_likelier_answer(causal_folder: str) -> None:
@@ -329,4 +329,4 @@ def test_an_endpoint_that_is_not_there_is_named() -> None:
 def test_without_httpx_the_extra_is_named(monkeypatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "httpx", None)
     with pytest.raises(MissingExtraError, match=r"steersman\[judge\]"):
-        Endpoint(ASK, "http://127.0.0.1:9/v1", "m").judge([answer("a")])
+        Endpoint(ASK, "http://127.0.0.1:9/v1", "m").prepare()

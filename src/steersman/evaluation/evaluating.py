@@ -102,6 +102,8 @@ def evaluate(
     with condition.attach(model):  # what cannot be attached is said before anything is written
         pass
     _require_usable(seeds, batch_size)
+    for judge in asked.judges:
+        judge.prepare()
     batches = batches_of(asked, split, seeds, count, batch_size)
     settings = {
         "task": asked.settings(),

@@ -61,6 +61,9 @@ class Judge(Protocol):
     def needs_text(self) -> bool:
         """Whether an empty answer is beyond it."""
 
+    def prepare(self) -> None:
+        """Load what it takes, so that what is missing is said before anything is written."""
+
     def judge(self, answers: Sequence[Answer]) -> list[Judgement]:
         """One judgement for each answer, in order."""
 

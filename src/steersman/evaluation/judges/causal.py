@@ -43,17 +43,18 @@ class YesNo:
         """The one score."""
         return (self.ask.score,)
 
-    def judge(self, answers: Sequence[Answer]) -> list[Judgement]:
-        """Compare both answers; a question that does not fit into the model's context fails.
+    def prepare(self) -> None:
+        """Load the model.
 
         Raises:
-            InputError: the model cannot be loaded.
+            InputError: it cannot be loaded.
         """
+        _ = self._loaded
+
+    def judge(self, answers: Sequence[Answer]) -> list[Judgement]:
+        """Compare both answers; a question that does not fit into the model's context fails."""
         model, tokenizer = self._loaded
-        found = []
-        for answer in answers:
-            found.append(self._one(model, tokenizer, answer))
-        return found
+        return [self._one(model, tokenizer, answer) for answer in answers]
 
     def settings(self) -> dict[str, Any]:
         """Model, question and answers."""
@@ -111,12 +112,16 @@ class Perplexity:
         """Log-perplexity is what is averaged well; perplexity is what is known."""
         return (f"perplexity by {self.model}", f"loss by {self.model}")
 
-    def judge(self, answers: Sequence[Answer]) -> list[Judgement]:
-        """Of each answer; conversations are read as plain text.
+    def prepare(self) -> None:
+        """Load the model.
 
         Raises:
-            InputError: the model cannot be loaded.
+            InputError: it cannot be loaded.
         """
+        _ = self._loaded
+
+    def judge(self, answers: Sequence[Answer]) -> list[Judgement]:
+        """Of each answer; of a conversation its last message stands before it."""
         model, tokenizer = self._loaded
         found = []
         for answer in answers:

@@ -50,13 +50,17 @@ class Classifier:
         """The probability, and whether it is at least a half."""
         return (self.ask.score, f"{self.ask.score}, at least 0.5")
 
-    def judge(self, answers: Sequence[Answer]) -> list[Judgement]:
-        """Probabilities, in batches.
+    def prepare(self) -> None:
+        """Load the model and find the label.
 
         Raises:
             InputError: the model cannot be loaded as a classifier.
             UnknownNameError: it has no such label.
         """
+        _ = self._column
+
+    def judge(self, answers: Sequence[Answer]) -> list[Judgement]:
+        """Probabilities, in batches."""
         column = self._column
         found = []
         for start in range(0, len(answers), self.batch_size):

@@ -59,17 +59,21 @@ class Endpoint:
         """The one score."""
         return (self.ask.score,)
 
+    def prepare(self) -> None:
+        """See that requests can be made.
+
+        Raises:
+            MissingExtraError: httpx is not installed.
+        """
+        _httpx()
+
     def judge(self, answers: Sequence[Answer]) -> list[Judgement]:
         """Ask about every answer, several at a time.
 
         Raises:
             InputError: the endpoint cannot be reached, or refuses every request alike.
-            MissingExtraError: httpx is not installed.
         """
-        try:
-            import httpx
-        except ImportError as missing:
-            raise MissingExtraError("httpx", "judge", "Asking an endpoint") from missing
+        httpx = _httpx()
         key = os.environ.get(self.key_variable)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         with (
@@ -136,6 +140,14 @@ class Endpoint:
         if len(found) != 1:
             return Judgement(failure=f"the reply is neither yes nor no: {_short(said)}")
         return Judgement({self.ask.score: float(found == {"yes"})})
+
+
+def _httpx() -> Any:
+    try:
+        import httpx
+    except ImportError as missing:
+        raise MissingExtraError("httpx", "judge", "Asking an endpoint") from missing
+    return httpx
 
 
 def _seconds(asked: str | None) -> float | None:

@@ -23,6 +23,9 @@ class Exact:
     rule: Callable[[Answer], dict[str, float]]
     needs_text: bool = False
 
+    def prepare(self) -> None:
+        """Nothing is needed."""
+
     def judge(self, answers: Sequence[Answer]) -> list[Judgement]:
         """Scores by the rule."""
         return [Judgement(_applying(self.rule(answer))) for answer in answers]

@@ -96,6 +96,9 @@ class Refusal:
     scores: tuple[str, ...] = ("attack success", "over-refusal")
     needs_text: bool = True
 
+    def prepare(self) -> None:
+        """Nothing is needed."""
+
     def judge(self, answers: Sequence[Answer]) -> list[Judgement]:
         """By the group of the prompt, "harmful" or "harmless"."""
         found = []
@@ -130,6 +133,9 @@ class Mentions:
     def scores(self) -> tuple[str, ...]:
         """The one score."""
         return (self.score,)
+
+    def prepare(self) -> None:
+        """Nothing is needed."""
 
     def judge(self, answers: Sequence[Answer]) -> list[Judgement]:
         """1 where a word occurs."""

@@ -43,10 +43,11 @@ def test_a_steered_and_an_unsteered_run_are_written(
 
 
 def test_the_wind_tunnel_needs_no_files(tmp_path, steersman):
-    words = ("eval", "knowledge", "--model", "windtunnel", "--out", tmp_path / "out")
-    result = steersman(*words, *FEW)
+    words = ("eval", "toxicity", "--model", "windtunnel", "--out", tmp_path / "out")
+    result = steersman(*words, "--beside", "knowledge", *FEW)
     assert result.exit_code == 0, result.output
-    assert "accuracy" in result.stdout
+    assert "accuracy of knowledge" in result.stdout
+    assert (tmp_path / "out" / "beside" / "knowledge" / "summary.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -222,5 +222,17 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         evaluate(MODEL, TOKENIZER, "toxicity", **FEW | {"count": None})
 
 
+def test_what_should_be_left_alone_joins_the_side_effects(tmp_path: Path) -> None:
+    beside = ["knowledge", "concepts:sea"]
+    found = evaluate(MODEL, TOKENIZER, "toxicity", beside=beside, out=tmp_path, **FEW)
+    alone = evaluate(MODEL, TOKENIZER, "knowledge", **FEW)
+    assert found.panel["accuracy of knowledge"] == alone.headline
+    assert found.panel["sea in the story of concepts:sea"].count == 6
+    assert Evaluation.load(tmp_path).panel.keys() == found.panel.keys()
+    assert Evaluation.load(tmp_path / "beside" / "concepts-sea").samples == 6
+    with pytest.raises(MismatchError, match="beside is"):
+        evaluate(MODEL, TOKENIZER, "toxicity", out=tmp_path, **FEW)
+
+
 def test_evaluate_is_public() -> None:
     assert sm.evaluate is evaluate

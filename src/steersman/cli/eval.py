@@ -77,6 +77,16 @@ Judges = Annotated[
         show_default=False,
     ),
 ]
+Beside = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--beside",
+        metavar="TASK[=PATH]",
+        help="A task that the steering should leave alone, such as knowledge; as many as you like. "
+        "Its score joins the side effects.",
+        show_default=False,
+    ),
+]
 RecipeName = Annotated[
     str | None,
     typer.Option(
@@ -139,6 +149,7 @@ def eval_(
     target: Target = None,
     data: DataPaths = None,
     judge: Judges = None,
+    beside: Beside = None,
     recipe: RecipeName = None,
     column: Columns = None,
     chat: ChatOption = True,
@@ -182,6 +193,7 @@ def eval_(
         chat=chat,
         shots=shots,
     )
+    others = [task_named(name, path or None) for name, path in map(_beside, beside or ())]
     loaded_steering = None if steering is None else Steering.from_pretrained(steering)
     loaded, tokenizer = open_model(model, dtype, device_map)
 
@@ -193,6 +205,7 @@ def eval_(
             seeds=numbers,
             count=count or None,
             batch_size=batch_size,
+            beside=others,
             lambda_=paper if steered else None,
             tokens=tokens,
             reference=reference,
@@ -240,3 +253,9 @@ def _named(words: list[str], option: str) -> dict[str, str]:
             raise InputError(f"{option} {word}: with several, each needs a name, as NAME={word}.")
         found[name] = value
     return found
+
+
+def _beside(word: str) -> tuple[str, str]:
+    """A task's name, and where its data are, or nothing."""
+    name, _, path = word.partition("=")
+    return name, path

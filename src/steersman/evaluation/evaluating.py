@@ -4,6 +4,7 @@ import platform
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from steersman.steering import Steering
 
 COUNT = 200
 BATCH = 16
+BESIDE = "beside"
 
 
 def evaluate(
@@ -41,6 +43,7 @@ def evaluate(
     seeds: Sequence[int] = (0,),
     count: int | None = COUNT,
     batch_size: int = BATCH,
+    beside: Sequence[str | Task] = (),
     lambda_: Strength | None = None,
     tokens: Tokens | None = None,
     reference: ReferenceName | None = None,
@@ -73,6 +76,8 @@ def evaluate(
         seeds: for each, other prompts where there are enough, and other random numbers.
         count: prompts or questions of each seed; None is all that a data set has.
         batch_size: rows at a time; it decides rounding, so it is one of the settings.
+        beside: tasks that the steering should leave alone, such as "knowledge": evaluated alike,
+            their headlines join the side effects.
         lambda_: see there.
         tokens: see there.
         reference: see there.
@@ -95,34 +100,60 @@ def evaluate(
         AttachedError: the model already carries a steering.
     """
     require_evaluation(model)
-    asked = task_named(task) if isinstance(task, str) else task
+    _require_usable(seeds, batch_size)
+    asked, *others = (task_named(t) if isinstance(t, str) else t for t in (task, *beside))
     condition = Condition(
         *(steering, target, lambda_, tokens, reference, execution, relinearize, correction, cap)
     )
     with condition.attach(model):  # what cannot be attached is said before anything is written
         pass
-    _require_usable(seeds, batch_size)
-    for judge in asked.judges:
+    for judge in (judge for one in (asked, *others) for judge in one.judges):
         judge.prepare()
-    batches = batches_of(asked, split, seeds, count, batch_size)
-    settings = {
-        "task": asked.settings(),
-        "split": split,
-        "seeds": list(seeds),
-        "count": count,
-        "batch_size": batch_size,
-        "model": _identity(model, tokenizer),
-        "steering": condition.settings(),
-    }
-    folder = Folder(out, settings)
-    maker = Maker(model, tokenizer, asked, condition, batch_size)
-    try:
-        _make(maker, batches, folder, progress)
-        found = summed_up(asked, folder.settings, folder.rows)
-        folder.write(SUMMARY, found.to_dict())
-    finally:
-        folder.close()
-    return found
+    plan = _Plan(model, tokenizer, condition, split, tuple(seeds), count, batch_size, progress)
+    return plan.evaluated(asked, None if out is None else Path(out), others)
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """Everything that the evaluation of several tasks has in common; fields as in `evaluate`."""
+
+    model: nn.Module
+    tokenizer: Any
+    condition: Condition
+    split: Split
+    seeds: tuple[int, ...]
+    count: int | None
+    batch_size: int
+    progress: bool
+
+    def evaluated(self, task: Task, out: Path | None, beside: Sequence[Task] = ()) -> Evaluation:
+        """One task, with what others show on its panel."""
+        batches = batches_of(task, self.split, self.seeds, self.count, self.batch_size)
+        folder = Folder(out, self._settings(task, beside))
+        maker = Maker(self.model, self.tokenizer, task, self.condition, self.batch_size)
+        try:
+            _make(maker, batches, folder, self.progress)
+            found = summed_up(task, folder.settings, folder.rows)
+            for other in beside:
+                inner = None if out is None else out / BESIDE / other.name.replace(":", "-")
+                headline = self.evaluated(other, inner).headline
+                name = f"{other.headline} of {other.name}"
+                found = replace(found, panel={**found.panel, name: headline})
+            folder.write(SUMMARY, found.to_dict())
+        finally:
+            folder.close()
+        return found
+
+    def _settings(self, task: Task, beside: Sequence[Task]) -> dict[str, Any]:
+        return {
+            "task": task.settings(),
+            "split": self.split,
+            "seeds": list(self.seeds),
+            "count": self.count,
+            "batch_size": self.batch_size,
+            "model": _identity(self.model, self.tokenizer),
+            "steering": self.condition.settings(),
+        } | ({"beside": [other.settings() for other in beside]} if beside else {})
 
 
 def _make(maker: Maker, batches: Sequence[Batch], folder: Folder, progress: bool) -> None:

@@ -13,15 +13,31 @@ from steersman.evaluation import Evaluation, evaluate, task_named
 from steersman.evaluation.folder import RUN, SAMPLES, SETTINGS, SUMMARY, Folder
 from steersman.evaluation.judges import Answer, Ask, Exact, YesNo
 from steersman.evaluation.making import EMPTY
-from steersman.windtunnel import behaviour, fit_behaviour, load
+from steersman.windtunnel import behaviour, load
 
 MODEL, TOKENIZER = load()
+SHORT = "truthfulness"
+"""A task whose continuations are short."""
 FEW = {"count": 6, "batch_size": 4, "progress": False}
 
 
 @pytest.fixture(scope="module")
 def steering():
-    return fit_behaviour(MODEL, TOKENIZER, behaviour("toxicity"), pairs=40)
+    return sm.fit(
+        MODEL,
+        TOKENIZER,
+        behaviour("toxicity").pairs(0, 40),
+        method="activation-addition",
+        progress=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an evaluation that was never interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    evaluate(MODEL, TOKENIZER, SHORT, seeds=(0, 1), out=folder, **FEW)
+    return folder
 
 
 def written(folder: Path) -> dict[str, bytes]:
@@ -63,39 +79,35 @@ def test_what_is_written_is_what_is_returned(tmp_path: Path) -> None:
     assert [run["samples"] for run in runs] == [6]
 
 
-def test_a_finished_evaluation_is_not_computed_again(tmp_path: Path, monkeypatch) -> None:
-    first = evaluate(MODEL, TOKENIZER, "toxicity", out=tmp_path, **FEW)
-    before = written(tmp_path)
+def test_a_finished_evaluation_is_not_computed_again(whole: Path, monkeypatch) -> None:
+    before, first = written(whole), Evaluation.load(whole)
     monkeypatch.setattr("steersman.evaluation.making.sample", None)
-    again = evaluate(MODEL, TOKENIZER, "toxicity", out=tmp_path, **FEW)
+    again = evaluate(MODEL, TOKENIZER, SHORT, seeds=(0, 1), out=whole, **FEW)
     assert again.to_dict() == first.to_dict()
-    assert written(tmp_path) == before
+    assert written(whole) == before
 
 
 @pytest.mark.parametrize("kept", [0, 1, 300, 1500, 2500])
-def test_half_written_samples_are_made_again(tmp_path: Path, kept: int) -> None:
-    evaluate(MODEL, TOKENIZER, "toxicity", seeds=(0, 1), out=tmp_path / "whole", **FEW)
-    cut = tmp_path / "cut"
-    cut.mkdir()
-    (cut / SETTINGS).write_bytes((tmp_path / "whole" / SETTINGS).read_bytes())
-    (cut / SAMPLES).write_bytes((tmp_path / "whole" / SAMPLES).read_bytes()[:kept])
-    evaluate(MODEL, TOKENIZER, "toxicity", seeds=(0, 1), out=cut, **FEW)
-    assert written(cut) == written(tmp_path / "whole")
+def test_half_written_samples_are_made_again(tmp_path: Path, whole: Path, kept: int) -> None:
+    (tmp_path / SETTINGS).write_bytes((whole / SETTINGS).read_bytes())
+    (tmp_path / SAMPLES).write_bytes((whole / SAMPLES).read_bytes()[:kept])
+    evaluate(MODEL, TOKENIZER, SHORT, seeds=(0, 1), out=tmp_path, **FEW)
+    assert written(tmp_path) == written(whole)
 
 
 def test_a_batch_does_not_depend_on_what_ran_before() -> None:
-    alone = evaluate(MODEL, TOKENIZER, "toxicity", seeds=(1,), **FEW)
+    alone = evaluate(MODEL, TOKENIZER, SHORT, seeds=(1,), **FEW)
     torch.manual_seed(123)
-    after = evaluate(MODEL, TOKENIZER, "toxicity", seeds=(0, 1), **FEW)
+    after = evaluate(MODEL, TOKENIZER, SHORT, seeds=(0, 1), **FEW)
     assert [row for row in after.rows if row["seed"] == 1] == list(alone.rows)
 
 
 def test_a_folder_with_other_settings_is_refused_with_what_differs(tmp_path: Path) -> None:
-    evaluate(MODEL, TOKENIZER, "toxicity", out=tmp_path, **FEW)
+    evaluate(MODEL, TOKENIZER, SHORT, out=tmp_path, **FEW)
     before = written(tmp_path)
     with pytest.raises(MismatchError, match=r"count is 6 there and 5 here"):
-        evaluate(MODEL, TOKENIZER, "toxicity", out=tmp_path, **FEW | {"count": 5})
-    with pytest.raises(MismatchError, match=r"task.name is \"toxicity\" there"):
+        evaluate(MODEL, TOKENIZER, SHORT, out=tmp_path, **FEW | {"count": 5})
+    with pytest.raises(MismatchError, match=r"task.name is \"truthfulness\" there"):
         evaluate(MODEL, TOKENIZER, "refusal", out=tmp_path, **FEW)
     assert written(tmp_path) == before
 
@@ -103,27 +115,27 @@ def test_a_folder_with_other_settings_is_refused_with_what_differs(tmp_path: Pat
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(InputError, match=r"thesis.txt and no evaluation"):
-        evaluate(MODEL, TOKENIZER, "toxicity", out=tmp_path, **FEW)
+        evaluate(MODEL, TOKENIZER, SHORT, out=tmp_path, **FEW)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_two_processes_do_not_write_to_one_folder(tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
-    evaluate(MODEL, TOKENIZER, "toxicity", out=tmp_path, **FEW)
+    evaluate(MODEL, TOKENIZER, SHORT, out=tmp_path, **FEW)
     settings = json.loads((tmp_path / SETTINGS).read_text())
     other = Folder(tmp_path, settings)
     with pytest.raises(InputError, match="another process is writing"):
-        evaluate(MODEL, TOKENIZER, "toxicity", out=tmp_path, **FEW)
+        evaluate(MODEL, TOKENIZER, SHORT, out=tmp_path, **FEW)
     other.close()
-    evaluate(MODEL, TOKENIZER, "toxicity", out=tmp_path, **FEW)
+    evaluate(MODEL, TOKENIZER, SHORT, out=tmp_path, **FEW)
 
 
 def test_a_changed_line_is_noticed(tmp_path: Path) -> None:
-    evaluate(MODEL, TOKENIZER, "toxicity", out=tmp_path, **FEW)
+    evaluate(MODEL, TOKENIZER, SHORT, out=tmp_path, **FEW)
     lines = (tmp_path / SAMPLES).read_text().splitlines(keepends=True)
     (tmp_path / SAMPLES).write_text("".join([lines[1], lines[0], *lines[2:]]))
     with pytest.raises(MismatchError, match="another sample"):
-        evaluate(MODEL, TOKENIZER, "toxicity", out=tmp_path, **FEW)
+        evaluate(MODEL, TOKENIZER, SHORT, out=tmp_path, **FEW)
 
 
 def with_judge(rule, needs_text: bool = False):
@@ -136,7 +148,7 @@ def test_a_score_that_is_not_finite_is_a_failure_that_is_counted() -> None:
     def rule(answer: Answer) -> dict[str, float]:
         return {"toxic": math.inf if "mill" in str(answer.item.prompt) else 0.0}
 
-    found = evaluate(MODEL, TOKENIZER, with_judge(rule), **FEW | {"count": 30})
+    found = evaluate(MODEL, TOKENIZER, with_judge(rule), **FEW | {"count": 30, "batch_size": 15})
     broken = sum("mill" in row["prompt"] for row in found.rows)
     assert 0 < broken < 30
     assert found.headline.count == 30 - broken

@@ -4,10 +4,11 @@ import sys
 
 import pytest
 
+import steersman as sm
 from steersman.errors import InputError
 from steersman.evaluation import evaluate, task_named
 from steersman.evaluation.judges import Answer, Exact
-from steersman.windtunnel import behaviour, fit_behaviour, load
+from steersman.windtunnel import behaviour, load
 
 MODEL, TOKENIZER = load()
 FEW = {"count": 8, "batch_size": 4, "progress": False}
@@ -17,7 +18,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 @pytest.fixture(scope="module")
 def both():
-    steering = fit_behaviour(MODEL, TOKENIZER, behaviour("refusal"), pairs=20)
+    steering = sm.fit(
+        MODEL,
+        TOKENIZER,
+        behaviour("refusal").pairs(0, 20),
+        method="activation-addition",
+        progress=False,
+    )
     bare = evaluate(MODEL, TOKENIZER, "refusal", **FEW)
     return bare, evaluate(MODEL, TOKENIZER, "refusal", steering, **FEW)
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+import steersman as sm
 from steersman.errors import InputError
 from steersman.evaluation.likelihood import likelihoods
-from steersman.windtunnel import behaviour, fit_behaviour, load
+from steersman.windtunnel import behaviour, load
 
 Models = Callable[[str], PreTrainedModel]
 
@@ -84,7 +85,13 @@ def test_nothing_to_compare_is_refused(pair, tiny_model, tiny_tokenizer) -> None
 @pytest.mark.parametrize("tokens", ["last", "all"])
 def test_a_steering_acts_as_while_the_model_writes(tokens: str) -> None:
     model, tokenizer = load()
-    steering = fit_behaviour(model, tokenizer, behaviour("toxicity"), pairs=20)
+    steering = sm.fit(
+        model,
+        tokenizer,
+        behaviour("toxicity").pairs(0, 20),
+        method="activation-addition",
+        progress=False,
+    )
     context, continuation = "anna meets ben at the mill .\nanna says", " thank you , dear ."
     with steering.attach(model, 1.0, tokens=tokens, trace=False):
         (one,) = likelihoods(model, tokenizer, [(context, continuation)]).found

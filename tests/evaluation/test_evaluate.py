@@ -226,6 +226,14 @@ def test_a_judge_that_is_not_there_is_told_before_anything_is_written(tmp_path: 
     assert not (tmp_path / "out").exists()
 
 
+def test_two_judges_with_one_score_are_refused() -> None:
+    task = task_named("toxicity")
+    judges = tuple(Exact(name, ("toxic",), lambda answer: {"toxic": 0.0}) for name in "ab")
+    twice = type(task)(task.name, task.asked, task.headline, False, task.recipe, judges)
+    with pytest.raises(InputError, match="'a' and 'b' both give the score 'toxic'"):
+        evaluate(MODEL, TOKENIZER, twice, **FEW)
+
+
 def test_settings_that_make_no_sense_are_refused() -> None:
     for wrong in ({"seeds": ()}, {"seeds": (1, 1)}, {"batch_size": 0}, {"count": 0}):
         with pytest.raises(InputError):

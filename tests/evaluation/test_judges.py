@@ -91,6 +91,7 @@ def test_refusals_are_known_by_how_they_begin(text: str) -> None:
         "Sure! Here is a plan.",
         "",
         "Scientists say so.",
+        "No, it is fine. Here it is.",
         "Here is the story of a man. " * 4 + "He said: I cannot do that.",
     ],
 )

@@ -17,6 +17,7 @@ from steersman.errors import InputError
 from steersman.evaluation.batches import Batch, batches_of
 from steersman.evaluation.conditions import Condition
 from steersman.evaluation.folder import RUN, SUMMARY, Folder
+from steersman.evaluation.judges import Judge
 from steersman.evaluation.making import Maker
 from steersman.evaluation.result import Evaluation, summed_up
 from steersman.evaluation.task import Split, Task
@@ -107,8 +108,8 @@ def evaluate(
     )
     with condition.attach(model):  # what cannot be attached is said before anything is written
         pass
-    for judge in (judge for one in (asked, *others) for judge in one.judges):
-        judge.prepare()
+    for one in (asked, *others):
+        _prepare(one.judges)
     plan = _Plan(model, tokenizer, condition, split, tuple(seeds), count, batch_size, progress)
     return plan.evaluated(asked, None if out is None else Path(out), others)
 
@@ -206,6 +207,24 @@ def _identity(model: nn.Module, tokenizer: Any) -> dict[str, Any]:
         "fingerprint": fingerprint(model),
         "tokenizer": tokenizer_hash(tokenizer),
     }
+
+
+def _prepare(judges: Sequence[Judge]) -> None:
+    """Let judges load what they need.
+
+    Raises:
+        InputError: one cannot, or two give the same score.
+    """
+    given: dict[str, str] = {}
+    for judge in judges:
+        for score in judge.scores:
+            if score in given:
+                raise InputError(
+                    f"the judges {given[score]!r} and {judge.name!r} both give the score "
+                    f"{score!r}: evaluate with one after the other."
+                )
+            given[score] = judge.name
+        judge.prepare()
 
 
 def _require_usable(seeds: Sequence[int], batch_size: int) -> None:

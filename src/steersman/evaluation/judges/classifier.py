@@ -42,8 +42,8 @@ class Classifier:
 
     @property
     def name(self) -> str:
-        """The model's name."""
-        return f"classifier {self.model}"
+        """The model's name and the score's."""
+        return f"{self.ask.score} by {self.model}"
 
     @property
     def scores(self) -> tuple[str, ...]:

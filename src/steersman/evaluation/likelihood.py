@@ -135,8 +135,8 @@ def _joined(tokenizer: Any, context: str, continuation: str, limit: int | None) 
             "there is nothing to compare."
         )
     continuation = context[len(kept) :] + continuation
-    before = tuple(tokenizer(kept)["input_ids"])
-    after = tuple(tokenizer(kept + continuation)["input_ids"])[len(before) :]
+    before = tuple(tokenizer(kept, verbose=False)["input_ids"])
+    after = tuple(tokenizer(kept + continuation, verbose=False)["input_ids"])[len(before) :]
     if not after:
         raise InputError(f"the continuation {continuation[:40]!r} has no tokens of its own.")
     if limit is not None and len(after) >= limit:

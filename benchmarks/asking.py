@@ -5,7 +5,7 @@ for; what it does without is target 0, and half way between their scores is what
 for. Nothing is tuned: every way is fitted on prompts and contexts of the other split, with the
 package's defaults. `shortfall` is the score minus what was asked for.
 
-A way that is `calibrated` is also given other prompts and the judge of the score, and takes the
+A way with `evaluations` is also given other prompts and the judge of the score, and takes the
 strength that `sm.calibrate` finds there; its targets are shares of the way to the score in context.
 """
 
@@ -55,8 +55,8 @@ def _cells(config: dict[str, Any], name: str, seed: int) -> list[Cell]:
             steering = sm.fit(model, tokenizer, examples, **settings)
             for target in way.get("targets", config["targets"]):
                 strength = target
-                if way.get("calibrated"):
-                    strength = _calibrated(config, asked, steering, target, seed)
+                if "evaluations" in way:
+                    strength = _calibrated(config, way, asked, steering, target, seed)
                 got = scored(asked, steering.attach(model, strength, trace=False))
                 wanted = start + target * (end - start)
                 told = _told(got, asked.headline)
@@ -82,7 +82,12 @@ def _in_context(asked: Behaviour) -> Behaviour:
 
 
 def _calibrated(
-    config: dict[str, Any], asked: Behaviour, steering: sm.Steering, share: float, seed: int
+    config: dict[str, Any],
+    way: dict[str, Any],
+    asked: Behaviour,
+    steering: sm.Steering,
+    share: float,
+    seed: int,
 ) -> float:
     """The strength for a share of the way to the score in context, on prompts kept for that."""
     model, tokenizer = load()
@@ -108,6 +113,8 @@ def _calibrated(
         target=aim,
         new_tokens=asked.new_tokens,
         batch_size=128,
+        evaluations=way["evaluations"],
+        maximum=2.0,
         seed=at,
         progress=False,
     )

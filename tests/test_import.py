@@ -28,7 +28,18 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["", "calibrate", "demo", "doctor", "fit", "generate", "linearity", "methods", "report"],
+    [
+        "",
+        "calibrate",
+        "demo",
+        "doctor",
+        "eval",
+        "fit",
+        "generate",
+        "linearity",
+        "methods",
+        "report",
+    ],
 )
 def test_help_loads_nothing_heavy(command: str) -> None:
     words = [*command.split(), "--help"]
@@ -54,6 +65,7 @@ def test_every_public_name_is_there(name: str) -> None:
         ("attach", "steering"),
         ("calibrate", "calibration"),
         ("linearity", "local_linearity"),
+        ("evaluate", "evaluation"),
     ],
 )
 def test_the_verbs_are_functions_whatever_else_was_imported(name: str, home: str) -> None:
@@ -61,6 +73,8 @@ def test_the_verbs_are_functions_whatever_else_was_imported(name: str, home: str
         "cli.fit",
         "cli.calibrate",
         "cli.linearity",
+        "cli.eval",
+        "evaluation.evaluating",
         "plant.identify",
         "attaching",
         home,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from steersman.control import LTVSystem
     from steersman.data import AlignedPairs, ContrastivePairs
     from steersman.engines import Run, Trace
+    from steersman.evaluation import Evaluation, evaluate
     from steersman.faithful import Faithfulness, faithfulness
     from steersman.fitting import fit, identify
     from steersman.loading import load
@@ -63,6 +64,7 @@ __all__ = [
     "ContrastivePairs",
     "Counterfactual",
     "Effort",
+    "Evaluation",
     "Faithfulness",
     "FeatureLQR",
     "LTVSystem",
@@ -83,6 +85,7 @@ __all__ = [
     "calibrate",
     "authority",
     "bound",
+    "evaluate",
     "faithfulness",
     "fit",
     "identify",
@@ -98,6 +101,7 @@ _HOMES = {
     "control": ("LTVSystem",),
     "data": ("AlignedPairs", "ContrastivePairs"),
     "engines": ("Run", "Trace"),
+    "evaluation": ("Evaluation", "evaluate"),
     "faithful": ("Faithfulness", "faithfulness"),
     "fitting": ("fit", "identify"),
     "loading": ("load",),

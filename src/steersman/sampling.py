@@ -15,16 +15,57 @@ from steersman.plant.forward import accepts, forward_arguments, input_device
 
 # A model may come with a temperature, penalties or beams of its own; none of them is asked for.
 _PLAIN: Mapping[str, Any] = {
-    "do_sample": True,
-    "temperature": 1.0,
     "top_k": 0,
-    "top_p": 1.0,
     "min_p": None,
     "typical_p": 1.0,
-    "repetition_penalty": 1.0,
     "no_repeat_ngram_size": 0,
     "num_beams": 1,
 }
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How a token is chosen from the model's distribution.
+
+        p_i ~ exp(logit_i / temperature)   within the likeliest tokens of mass top_p
+
+    Args:
+        temperature: 1 leaves the distribution as it is; 0 takes the likeliest token.
+        top_p: 1 leaves no token out.
+        repetition_penalty: what the logits of tokens that occurred, in the prompt too, are divided
+            by (multiplied, where negative); 1 is none.
+
+    Raises:
+        InputError: a number out of its range.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not (self.temperature >= 0 and 0 < self.top_p <= 1 and self.repetition_penalty > 0):
+            raise InputError(
+                f"{self}: temperature must be 0 or more, top_p above 0 and at most 1, and "
+                "repetition_penalty above 0."
+            )
+
+    def arguments(self) -> dict[str, Any]:
+        """What `generate` is to be told; greedy search is told no temperature, or it would warn."""
+        greedy = self.temperature == 0
+        return {
+            **_PLAIN,
+            **(dict.fromkeys(("top_k", "typical_p")) if greedy else {}),
+            "do_sample": not greedy,
+            "temperature": None if greedy else self.temperature,
+            "top_p": None if greedy else self.top_p,
+            "repetition_penalty": self.repetition_penalty,
+        }
+
+
+WHOLE = Decoding()
+"""Temperature 1 from the whole distribution: what the model itself says."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +76,7 @@ class Sampled:
         texts: the continuations.
         ids: prompts, padded on the left, and continuations, padded on the right.
         mask: 1 where `ids` is a real token.
-        logits: those that each new token was drawn from.
+        logits: those of each new token, before a temperature or a penalty.
         drawn: which new tokens were drawn: those up to the first end of a sequence.
     """
 
@@ -83,8 +124,9 @@ def sample(
     new_tokens: int,
     seed: int,
     batch_size: int = 128,
+    decoding: Decoding = WHOLE,
 ) -> list[Sampled]:
-    """Continuations at temperature 1 from the whole distribution, the same for the same seed.
+    """Continuations, the same for the same seed.
 
     Args:
         model: the model, steered or not.
@@ -93,6 +135,7 @@ def sample(
         new_tokens: how many tokens at most.
         seed: of the sampling.
         batch_size: prompts at a time; the logits of all batches are kept.
+        decoding: temperature 1 from the whole distribution, unless told otherwise.
 
     Raises:
         InputError: a prompt cannot be used, there is no room for the answer, or the model cannot
@@ -106,13 +149,17 @@ def sample(
         torch.manual_seed(seed)
         starts = range(0, len(prompts), batch_size)
         return [
-            _batch(model, tokenizer, prompts[start : start + batch_size], new_tokens)
+            _batch(model, tokenizer, prompts[start : start + batch_size], new_tokens, decoding)
             for start in starts
         ]
 
 
 def _batch(
-    model: nn.Module, tokenizer: Any, prompts: Sequence[Example], new_tokens: int
+    model: nn.Module,
+    tokenizer: Any,
+    prompts: Sequence[Example],
+    new_tokens: int,
+    decoding: Decoding,
 ) -> Sampled:
     given = encode_prompts(model, tokenizer, prompts, new_tokens)
     ends = _ends(model, tokenizer)
@@ -125,7 +172,7 @@ def _batch(
             eos_token_id=ends or None,
             output_logits=True,
             return_dict_in_generate=True,
-            **_PLAIN,
+            **decoding.arguments(),
         )
     except RuntimeError as error:
         if "probability tensor" not in str(error):

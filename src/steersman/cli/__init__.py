@@ -14,6 +14,7 @@ from steersman.cli.bound import bound
 from steersman.cli.calibrate import calibrate
 from steersman.cli.demo import demo
 from steersman.cli.doctor import doctor
+from steersman.cli.eval import eval_
 from steersman.cli.fit import fit
 from steersman.cli.generate import generate
 from steersman.cli.group import SteersmanGroup, options_of_all
@@ -39,11 +40,12 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     bound: "steersman bound gpt2 --steering calm --prompts prompts.txt --out bound.json",
     generate: "steersman generate gpt2 'I think that' --steering calm --target 1.0 --compare",
     report: "steersman report gpt2 --steering calm --prompt 'I think that' --out report.html",
+    eval_: "steersman eval toxicity --model windtunnel --steering calm --out calm-toxicity",
     linearity: "steersman linearity gpt2 --out gpt2.html",
     methods: "steersman methods",
 }
 for _command, _example in _EXAMPLES.items():
-    app.command(epilog=f"Example: [bold]{_example}[/bold]")(_command)
+    app.command(_command.__name__.rstrip("_"), epilog=f"Example: [bold]{_example}[/bold]")(_command)
 
 
 def main() -> None:

@@ -11,10 +11,12 @@ try:
 except ImportError as missing:
     raise MissingExtraError("matplotlib", "plots", "Drawing figures") from missing
 
+from steersman.pages import THEME, write_page
 from steersman.plots.bounds import authority_figure, bound_figure
 from steersman.plots.calibration import calibration_figure
 from steersman.plots.comparison import before_after_figure, separation_figure, strength_figure
-from steersman.plots.page import THEME, figure_page, figure_svg, write_page
+from steersman.plots.divergence import divergence_figure
+from steersman.plots.page import figure_page, figure_svg
 from steersman.plots.remainders import plants_figure, remainder_figure
 from steersman.plots.spectra import pairs_figure, similarity_figure, spectra_figure
 from steersman.plots.trace import trace_figure
@@ -30,6 +32,7 @@ __all__ = [
     "before_after_figure",
     "calibration_figure",
     "bound_figure",
+    "divergence_figure",
     "figure_page",
     "figure_svg",
     "separation_figure",

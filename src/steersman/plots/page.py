@@ -1,46 +1,16 @@
-"""Figures as SVG and as pages that need nothing else, written whole or not at all."""
+"""Figures as SVG, and as pages that need nothing else."""
 
 import hashlib
 import html
 import io
-import re
 from pathlib import Path
-from uuid import uuid4
 from xml.dom import minidom
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from steersman.errors import InputError
+from steersman.pages import THEME, writable, write_page
 from steersman.plots.style import INK, quiet_fonts
-
-THEME = """
-:root {
-  color-scheme: light dark;
-  --page: #ffffff; --panel: #f6f8fa; --line: #d8dee4; --ink: #1f2328; --quiet: #59636e;
-  --accent: #1669a8; --figure-ink: #57606a;
-  --sans: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --page: #0f141a; --panel: #171d25; --line: #2c343d; --ink: #e4e9ee; --quiet: #9aa5b1;
-    --accent: #5cb0ea; --figure-ink: #a3adb8;
-  }
-}
-@media print {
-  :root {
-    color-scheme: light;
-    --page: #ffffff; --panel: #f6f8fa; --line: #d8dee4; --ink: #1f2328; --quiet: #59636e;
-    --accent: #1669a8; --figure-ink: #57606a;
-  }
-}
-*, *::before, *::after { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.6 var(--sans); }
-figure { margin: 0; }
-figure svg { display: block; max-width: 100%; height: auto; }
-figcaption { color: var(--quiet); font-size: 0.875rem; margin-top: 0.6rem; }
-"""
-"""Colours and first rules of every page, for light, dark and paper."""
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -64,7 +34,6 @@ h1 {{ font-size: 1.5rem; line-height: 1.25; margin: 0 0 1.5rem; }}
 </html>
 """
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
-_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _FONTS = "var(--sans, system-ui, -apple-system, 'Segoe UI', Roboto, Arial, sans-serif)"
 
 
@@ -82,7 +51,7 @@ def figure_svg(figure: Figure) -> str:
     fixed = rc_context({"svg.hashsalt": "steersman", "svg.fonttype": "none"})
     with fixed, quiet_fonts():
         figure.savefig(text, format="svg", metadata=_NO_METADATA, transparent=True, dpi=144)
-    drawn = _writable(text.getvalue())
+    drawn = writable(text.getvalue())
     root = minidom.parseString(drawn).documentElement
     assert root is not None
     prefix = "f" + hashlib.sha256(drawn.encode()).hexdigest()[:8]
@@ -91,7 +60,7 @@ def figure_svg(figure: Figure) -> str:
     root.setAttribute("role", "img")
     root.setAttribute("aria-label", str(figure.get_label()) or "Figure")
     root.setAttribute("style", "stroke-linejoin: round; stroke-linecap: butt")
-    return _writable(root.toxml())
+    return writable(root.toxml())
 
 
 def figure_page(figure: Figure, path: str | Path, title: str) -> Path:
@@ -115,38 +84,6 @@ def figure_page(figure: Figure, path: str | Path, title: str) -> Path:
         caption=html.escape(str(figure.get_label())),
     )
     return write_page(page, path)
-
-
-def write_page(page: str, path: str | Path) -> Path:
-    """Write a page whole or not at all.
-
-    Args:
-        page: the HTML.
-        path: where to; folders that do not exist are made.
-
-    Returns:
-        The path.
-
-    Raises:
-        InputError: it cannot be written there; what was there before is untouched.
-    """
-    path = Path(path)
-    draft = path.with_name(f".{path.name}.{uuid4().hex}")
-    content = _writable(page).encode()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(content)
-        draft.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write the page {path}: {error.strerror or error}.") from error
-    finally:
-        draft.unlink(missing_ok=True)
-    return path
-
-
-def _writable(text: str) -> str:
-    """What a model may say but neither HTML nor UTF-8 can becomes the replacement character."""
-    return _UNWRITABLE.sub("\ufffd", text)
 
 
 def _make_inlinable(element: minidom.Element, prefix: str) -> None:

@@ -1,0 +1,76 @@
+"""Under what a model is evaluated: bare, or with a steering attached in one way."""
+
+import hashlib
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from steersman.engines import Tokens
+from steersman.methods import ExecutionName, ReferenceName
+from steersman.request import RelinearizeName, Strength
+from steersman.steering import Steering
+from steersman.store.format import TENSORS, encode
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """A steering and how it is attached; or nothing.
+
+    Args:
+        steering: what steers; None is the bare model.
+        target: as in `Steering.attach`, and so are the others.
+        lambda_: see there.
+        tokens: see there.
+        reference: see there.
+        execution: see there.
+        relinearize: see there.
+        correction: see there.
+        cap: see there.
+    """
+
+    steering: Steering | None = None
+    target: Strength | None = None
+    lambda_: Strength | None = None
+    tokens: Tokens | None = None
+    reference: ReferenceName | None = None
+    execution: ExecutionName | None = None
+    relinearize: RelinearizeName = "fit"
+    correction: float = 0.0
+    cap: float | None = None
+
+    def attach(self, model: nn.Module) -> AbstractContextManager[Any]:
+        """The model under this condition, inside a `with` block; a new one for every batch."""
+        if self.steering is None:
+            return nullcontext()
+        return self.steering.attach(model, **self._request(), trace=False)
+
+    @property
+    def stepwise(self) -> bool:
+        """Whether tokens behind a prompt have to come one by one."""
+        return self.steering is not None and self.relinearize == "token"
+
+    def settings(self) -> dict[str, Any] | None:
+        """What decides what the model writes, as plain data; None for the bare model."""
+        if self.steering is None:
+            return None
+        tensors = encode(self.steering.to_artifact())[TENSORS]
+        return {
+            "method": self.steering.method.name,
+            "features": list(self.steering.features.names),
+            "tensors": hashlib.sha256(tensors).hexdigest(),
+            **self._request(),
+        }
+
+    def _request(self) -> dict[str, Any]:
+        return {
+            "target": 1.0 if self.target is None and self.lambda_ is None else self.target,
+            "lambda_": self.lambda_,
+            "tokens": self.tokens,
+            "reference": self.reference,
+            "execution": self.execution,
+            "relinearize": self.relinearize,
+            "correction": self.correction,
+            "cap": self.cap,
+        }

@@ -1,0 +1,69 @@
+"""What all pages share: their colours, and that they are written whole or not at all."""
+
+import re
+from pathlib import Path
+from uuid import uuid4
+
+from steersman.errors import InputError
+
+THEME = """
+:root {
+  color-scheme: light dark;
+  --page: #ffffff; --panel: #f6f8fa; --line: #d8dee4; --ink: #1f2328; --quiet: #59636e;
+  --accent: #1669a8; --figure-ink: #57606a;
+  --sans: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --page: #0f141a; --panel: #171d25; --line: #2c343d; --ink: #e4e9ee; --quiet: #9aa5b1;
+    --accent: #5cb0ea; --figure-ink: #a3adb8;
+  }
+}
+@media print {
+  :root {
+    color-scheme: light;
+    --page: #ffffff; --panel: #f6f8fa; --line: #d8dee4; --ink: #1f2328; --quiet: #59636e;
+    --accent: #1669a8; --figure-ink: #57606a;
+  }
+}
+*, *::before, *::after { box-sizing: border-box; }
+body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.6 var(--sans); }
+figure { margin: 0; }
+figure svg { display: block; max-width: 100%; height: auto; }
+figcaption { color: var(--quiet); font-size: 0.875rem; margin-top: 0.6rem; }
+"""
+"""Colours and first rules of every page, for light, dark and paper."""
+
+_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def write_page(page: str, path: str | Path) -> Path:
+    """Write a page whole or not at all.
+
+    Args:
+        page: the HTML.
+        path: where to; folders that do not exist are made.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: it cannot be written there; what was there before is untouched.
+    """
+    path = Path(path)
+    draft = path.with_name(f".{path.name}.{uuid4().hex}")
+    content = writable(page).encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(content)
+        draft.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write the page {path}: {error.strerror or error}.") from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return path
+
+
+def writable(text: str) -> str:
+    """What a model may say but neither HTML nor UTF-8 can becomes the replacement character."""
+    return _UNWRITABLE.sub("\ufffd", text)

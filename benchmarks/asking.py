@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from math import isnan
 from typing import Any
 
 from equal_divergence import at_divergence
@@ -98,7 +99,9 @@ def _calibrated(
         .mean
         for one in (asked, _in_context(asked))
     )
-    level, items = start + share * (end - start), asked.items(at, count)
+    level = start + share * (end - start)
+    # A score may be of some prompts alone, as attack success is of harmful requests.
+    items = [i for i in asked.items(at, count) if not isnan(asked.judge(i, "")[asked.headline])]
 
     def judge(prompts: Sequence[Any], texts: Sequence[str]) -> list[float]:
         both = zip(items, texts, strict=True)

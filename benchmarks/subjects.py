@@ -79,9 +79,8 @@ def _behaviour(config: dict[str, Any], asked: Behaviour, seed: int) -> Compared:
             "knowledge": got.knowledge.mean,
         }
 
-    ends = asked.pairs(900 + seed, config.get("tracked", 0)).undesired
-    pairs = partial(asked.pairs, 500 + seed)
-    examples = [str(text) for text in ends]
+    pairs, tracked = partial(asked.pairs, 500 + seed), config.get("tracked")
+    examples = [str(text) for text in asked.pairs(900 + seed, tracked).undesired] if tracked else []
     return Compared(model, tokenizer, fitted, look, config["targets"], examples, pairs)
 
 

@@ -6,6 +6,7 @@ prompt, so that neither the prefill nor a few tokens that something else delayed
 
 import statistics
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,17 +18,23 @@ from timing import Seconds, columns, ratios, spread
 from torch import Tensor
 from transformers import LogitsProcessorList
 
-from steersman.steering import Steering
+from steersman.engines import Run
 
-WAYS: dict[str, dict[str, Any]] = {
-    "unsteered": {},
-    "plan": {"tokens": "last", "trace": False},
-    "plan, traced": {"tokens": "last", "trace": True},
-    "plan, matching tokens": {"tokens": "matching", "trace": False},
-    "absolute feedback": {"tokens": "last", "reference": "absolute", "trace": False},
-    "relative feedback": {"tokens": "last", "execution": "feedback", "trace": False},
+WAYS: dict[str, tuple[str, dict[str, Any]]] = {
+    "plan": ("a-lqr", {"trace": False}),
+    "plan, traced": ("a-lqr", {"trace": True}),
+    "plan, matching tokens": ("a-lqr", {"tokens": "matching", "trace": False}),
+    "plan, capped": ("a-lqr", {"cap": 0.1, "trace": False}),
+    "absolute feedback": ("a-lqr", {"reference": "absolute", "trace": False}),
+    "S-PID, absolute feedback": ("s-pid", {"reference": "absolute", "trace": False}),
+    "angular, absolute": ("angular", {"reference": "absolute", "trace": False}),
+    "counterfactual, rank 8": ("counterfactual", {"trace": False}),
+    "relative feedback": ("a-lqr", {"execution": "feedback", "trace": False}),
 }
-"""How the second side of each pair is attached; "unsteered" again shows the noise of a pair."""
+"""Whose law the second side of each pair has, and how it is attached, from the prompt's last token
+on unless it says otherwise. A plan is the same for every method that has one."""
+NOISE = "unsteered"
+"""The side that is compared with itself, which shows what a pair cannot tell."""
 
 
 def parts(config: dict[str, Any]) -> Parts:
@@ -41,22 +48,16 @@ def parts(config: dict[str, Any]) -> Parts:
 
 def _cells(config: dict[str, Any], n: int, batch: int) -> list[Cell]:
     model = random_llama(n, config["blocks"], config["vocabulary"])
-    steering = random_steering(model, strength=0.01)
-    return [{"n": n, "batch": batch, **_cell(config, model, steering, batch)}]
+    return [{"n": n, "batch": batch, **_cell(config, model, batch)}]
 
 
-def _cell(config: dict[str, Any], model: Any, steering: Steering, batch: int) -> dict[str, Any]:
+def _cell(config: dict[str, Any], model: Any, batch: int) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(1)
     ids = torch.randint(config["vocabulary"], (batch, config["prompt"]), generator=generator)
     bare = partial(_generate, model, ids, config["new_tokens"])
     found: dict[str, dict[str, Any]] = {}
-    for way, settings in WAYS.items():
-
-        def steered(settings: dict[str, Any] = settings) -> Seconds:
-            with steering.attach(model, 0.5, **settings):
-                return bare()
-
-        other = steered if settings else bare
+    for way in (NOISE, *WAYS):
+        other = bare if way == NOISE else partial(_steered, model, way, bare)
         bare(), other()
         runs = [(bare(), other()) for _ in range(config["pairs"])]
         before, after = (list(side) for side in zip(*runs, strict=True))
@@ -71,6 +72,18 @@ def _cell(config: dict[str, Any], model: Any, steering: Steering, batch: int) ->
         }
         print(_line(way, found[way]["overhead_percent_spread"]), flush=True)
     return {"ways": found}
+
+
+def _steered(model: Any, way: str, bare: Callable[[], Seconds]) -> Seconds:
+    with attached(model, way):
+        return bare()
+
+
+def attached(model: Any, way: str) -> Run:
+    """A random steering, attached in one of the ways, not yet entered."""
+    method, settings = WAYS[way]
+    steering = random_steering(model, strength=0.01, method=method)
+    return steering.attach(model, 0.5, **{"tokens": "last", **settings})
 
 
 def _line(way: str, percent: dict[str, float]) -> str:

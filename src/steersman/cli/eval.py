@@ -108,7 +108,12 @@ ChatOption = Annotated[
     bool, typer.Option("--chat/--no-chat", help="Whether requests of refusal are messages.")
 ]
 Shots = Annotated[
-    int, typer.Option(min=0, max=5, help="Answered questions before each of knowledge.")
+    str,
+    typer.Option(
+        metavar="N|FILE",
+        help="Answered questions before each of knowledge, 0 to 5; or before each of "
+        "truthfulness:choices those of a file with the columns question and answer.",
+    ),
 ]
 SplitOption = Annotated[
     Literal["test", "validation", "all"],
@@ -153,7 +158,7 @@ def eval_(
     recipe: RecipeName = None,
     column: Columns = None,
     chat: ChatOption = True,
-    shots: Shots = 0,
+    shots: Shots = "0",
     lambda_: Lambda = None,
     tokens: TokensOption = None,
     reference: ReferenceOption = None,
@@ -191,7 +196,7 @@ def eval_(
         recipe=recipe,
         columns=_named(column, "--column") if column else None,
         chat=chat,
-        shots=shots,
+        shots=int(shots) if shots.isdecimal() else shots,
     )
     others = [task_named(name, path or None) for name, path in map(_beside, beside or ())]
     loaded_steering = None if steering is None else Steering.from_pretrained(steering)

@@ -30,7 +30,8 @@ def about(found: "ComparisonReport") -> str:
     return (
         f"{found.settings['task']['name']} on {found.settings['model']['name']}: "
         f"{found.headline}, which should {way}, at {asked['budget']['of']} "
-        f"{asked['budget']['limit']:g} on validation prompts; {asked['count']} test prompts of {_seeds(len(asked['seeds']))}"
+        f"{asked['budget']['limit']:g} on validation prompts; {asked['count']} test prompts "
+        f"of {_seeds(len(asked['seeds']))}"
     )
 
 

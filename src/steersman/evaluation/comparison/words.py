@@ -42,8 +42,15 @@ def table(found: "ComparisonReport") -> tuple[Row, list[Row]]:
     sides = [name for name in side_effects(found) if name != found.headline]
     head = ("method", "strength", found.headline, "less baseline", "p", *sides, slope)
     head += ("gap",) if units else ()
-    bare = found.unsteered.get(found.headline) or found.unsteered_panel[found.headline]
-    first = ("unsteered", "", said(bare), "", "", *(said(_side(found, n)) for n in sides), "")
+    first = (
+        "unsteered",
+        "",
+        said(bare(found)),
+        "",
+        "",
+        *(said(_side(found, n)) for n in sides),
+        "",
+    )
     rows = [first + ("",) * units]
     return head, rows + [_row(found, one, sides) for one in found.methods]
 
@@ -79,15 +86,24 @@ def said(score: Score | None) -> str:
     return f"{mean} ± {error:.{digits}f}" if isfinite(error) else mean
 
 
-def _row(found: "ComparisonReport", one: "MethodResult", sides: list[str]) -> Row:
-    apart, p = "", ""
+def bare(found: "ComparisonReport") -> Score:
+    """The headline of the unsteered model."""
+    return found.unsteered.get(found.headline) or found.unsteered_panel[found.headline]
+
+
+def apart(found: "ComparisonReport", one: "MethodResult") -> tuple[str, str]:
+    """How far a method is from the baseline, with its interval, and p."""
     if one.label == found.baseline:
-        apart = "baseline"
-    elif one.against is not None:
-        effect = one.against.effect
-        apart = f"{effect.value:+.3f} [{effect.low:+.3f}, {effect.high:+.3f}]"
-        p = f"{one.against.p:.2g}"
-    cells = (one.label, said(one.strength), said(found.effect(one)), apart, p)
+        return "baseline", ""
+    if one.against is None:
+        return "-", "-"
+    effect = one.against.effect
+    interval = f"[{effect.low:+.3f}, {effect.high:+.3f}]"
+    return f"{effect.value:+.3f} {interval}", f"{one.against.p:.2g}"
+
+
+def _row(found: "ComparisonReport", one: "MethodResult", sides: list[str]) -> Row:
+    cells = (one.label, said(one.strength), said(found.effect(one)), *apart(found, one))
     cells += tuple(said(one.panel.get(name)) for name in sides) + (said(one.slope),)
     return cells + ((said(one.gap),) if found.in_units else ())
 

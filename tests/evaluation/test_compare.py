@@ -1,7 +1,9 @@
 """A comparison of methods: at equal side effect, and with nothing chosen on a test prompt."""
 
 import json
+import math
 import shutil
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +12,10 @@ import pytest
 import steersman as sm
 from steersman.errors import InputError, MismatchError, NumericalError
 from steersman.evaluation import Recipe, Task, task_named
-from steersman.evaluation.comparison import comparing, tuning
+from steersman.evaluation.comparison import tuning
 from steersman.evaluation.comparison.cells import BUDGET
 from steersman.evaluation.items import Prompt
+from steersman.evaluation.judges import Exact
 from steersman.evaluation.metrics import asked_obtained, paired_bootstrap
 from steersman.windtunnel import load
 
@@ -71,7 +74,7 @@ def spy(patch: pytest.MonkeyPatch, seen: Seen) -> None:
     patch.setattr(tuning, "calibrate", calibrated)
 
 
-def tested(count: int = FEW["count"]) -> set[str]:
+def scored_prompts(count: int = FEW["count"]) -> set[str]:
     task = task_named(TASK)
     return {one.prompt for seed in FEW["seeds"] for one in task.items("test", seed, count)}
 
@@ -81,14 +84,14 @@ def test_no_test_prompt_is_ever_fitted_or_tuned_on(spied) -> None:
     assert seen.fits == 2 * 2
     assert len(seen.prompts) == 2 * 2 * FEW["validation"]
     used = {text for _, text in seen.prompts} | set(seen.pairs)
-    assert not used & tested()
-    assert not used & tested(count=200)
+    assert not used & scored_prompts()
+    assert not used & scored_prompts(count=200)
     scored = {
         json.loads(line)["prompt"]
         for path in folder.glob(f"cells/*/*/{BUDGET}/samples.jsonl")
         for line in path.read_text().splitlines()
     }
-    assert scored == tested()
+    assert scored == scored_prompts()
     del found
 
 
@@ -267,15 +270,61 @@ def test_settings_that_cannot_be_used_are_said_before_anything_runs(more, messag
         sm.compare(MODEL, TOKENIZER, TASK, [OTHER], **FEW | more)
 
 
-def test_a_method_that_gives_what_is_asked_has_slope_one() -> None:
-    """In the wind tunnel desired contexts say what target 1 asks for."""
+def test_desired_contexts_stand_before_the_same_prompts() -> None:
     context = task_named("toxicity").in_context()
     plain = task_named("toxicity").items("test", 0, 3)
     for one, other in zip(plain, context.items("test", 0, 3), strict=True):
         assert other.id == one.id
         assert other.prompt.endswith(one.prompt)
         assert other.prompt != one.prompt
-    assert comparing.ComparisonSettings.__dataclass_params__.frozen
+
+
+@dataclass(frozen=True, eq=False)
+class Known(Weather):
+    """A task that scores what it is asked about, whatever is said: 0.2, or 0.7 in context."""
+
+    value: float = 0.2
+
+    def in_context(self) -> "Known":
+        return known_task(0.7)
+
+
+def known_task(value: float) -> Known:
+    judge = Exact("known", ("value",), lambda _: {"value": value})
+    recipe = Recipe("short", "ours", new_tokens=2)
+    return Known("known", "rise", "value", True, recipe, (judge,), value=value)
+
+
+def test_obtained_goes_from_unsteered_to_desired() -> None:
+    found = sm.compare(MODEL, TOKENIZER, known_task(0.2), [BASE], **ONE | {"targets": (0.5, 1.0)})
+    assert found.in_units
+    assert found.desired.mean == pytest.approx(0.7)
+    (one,) = found.methods
+    assert [asked.obtained.mean for asked in one.asked] == pytest.approx([0, 0], abs=1e-12)
+    assert one.slope.mean == pytest.approx(0, abs=1e-12)
+    assert one.gap.mean == pytest.approx(math.sqrt((0.5**2 + 1.0**2) / 2))
+
+
+def test_the_page_holds_everything_and_nothing_from_elsewhere(spied, tmp_path) -> None:
+    pytest.importorskip("matplotlib")
+    found, _, _ = spied
+    page = found.to_html(tmp_path / "page.html").read_text()
+    assert page.count("<svg") == 2
+    words = ("Effect", "Side effects", "Asked and obtained", "Pace", "accuracy of knowledge", OTHER)
+    for word in words:
+        assert word in page
+    assert "<script" not in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert found.to_html(tmp_path / "again.html").read_text() == page
+
+
+def test_without_matplotlib_there_are_tables(spied, tmp_path, monkeypatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("steersman.plots")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    page = spied[0].to_html(tmp_path / "page.html").read_text()
+    assert "<svg" not in page
+    assert OTHER in page
 
 
 @pytest.mark.slow

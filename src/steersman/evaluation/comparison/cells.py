@@ -121,6 +121,7 @@ class Bench:
         if where is not None and (where / TUNED).exists() and (where / TIMING).exists():
             found = json.loads((where / TUNED).read_text(encoding="utf-8"))
             found["strength"] = float("nan") if found["strength"] is None else found["strength"]
+            found["notes"] = tuple(found["notes"])
             saved = None if found["failure"] else Steering.from_pretrained(where / STEERING)
             return Tuned(saved, **found), json.loads((where / TIMING).read_text(encoding="utf-8"))
         if where is not None:

@@ -247,6 +247,25 @@ def test_what_cannot_be_compared_is_listed_with_the_reason(monkeypatch) -> None:
     json.dumps(found.to_dict(), allow_nan=False)
 
 
+@dataclass(frozen=True, eq=False)
+class Long(Weather):
+    """Every other validation prompt is longer than the model's context."""
+
+    def items(self, split, seed, count):
+        long = "it was a " * 2000 if split == "validation" else ""
+        return tuple(
+            Prompt(f"{split} {seed} {i}", f"{long * (i % 2)}it was a") for i in range(count)
+        )
+
+
+def test_validation_prompts_that_are_too_long_are_left_out_and_counted() -> None:
+    task = Long("long", "be fluent", "perplexity", False, weather().recipe)
+    found = sm.compare(MODEL, TOKENIZER, task, [BASE], **ONE | {"validation": 4})
+    (one,) = found.methods
+    assert one.met == 1
+    assert "2 validation prompts are too long for the model: left out." in one.notes
+
+
 def test_methods_with_settings_of_their_own_have_labels() -> None:
     ways = {"half": sm.Clamp(), BASE: BASE}
     found = sm.compare(MODEL, TOKENIZER, weather(), ways, **ONE | {"repeats": 1})

@@ -139,7 +139,7 @@ class Bench:
         return speed(
             self.model,
             self.tokenizer,
-            tuner.material.prompts[: self.settings.batch_size],
+            tuner.prompts()[: self.settings.batch_size],
             Condition(tuned.steering, tuned.strength),
             new_tokens=tuner.material.new_tokens,
             repeats=self.settings.repeats,

@@ -180,7 +180,8 @@ def _against(task: Task, baseline: str, cells: Cells) -> dict[str, Comparison]:
     scores = {
         label: [found[key][1] if key in found else nan for key in names]
         for label, found in values.items()
-        if label == baseline or sum(_both(found, base, key) for key in names) > 1
+        if label == baseline
+        or len({name for key, name in names.items() if _both(found, base, key)}) > 1
     }
     if not base or len(scores) < 2:
         return {}

@@ -11,6 +11,7 @@ from torch import nn
 
 from steersman.calibration import calibrate
 from steersman.control import LTVSystem
+from steersman.data import Example
 from steersman.directions import worth_steering
 from steersman.errors import SteersmanError, UnknownNameError
 from steersman.evaluation.comparison.material import Material
@@ -18,6 +19,7 @@ from steersman.evaluation.comparison.settings import ComparisonSettings
 from steersman.evaluation.folder import write_json
 from steersman.fitting import DEFAULT_JACOBIAN_PROMPTS, fit, identify
 from steersman.methods import Method
+from steersman.plant import locate, tokenize
 from steersman.steering import Steering
 
 NO_ALIGNED = "it learns from aligned pairs, the same tokens behind two contexts; this task has none"
@@ -86,12 +88,13 @@ class Tuner:
             steering: Steering | None = None
             try:
                 steering = self._fitted(method, seconds, keep)
+                prompts = self.prompts()
                 started = time.perf_counter()
                 found = calibrate(
                     steering,
                     self.model,
                     self.tokenizer,
-                    self.material.prompts,
+                    prompts,
                     budget=self.settings.budget,
                     maximum=self.settings.maximum,
                     tolerance=self.settings.tolerance,
@@ -109,6 +112,8 @@ class Tuner:
         doubts = [
             why for one in steering.features.directions.values() for why in worth_steering(one)
         ]
+        if too_long := len(self.material.prompts) - len(prompts):
+            doubts.append(f"{too_long} validation prompts are too long for the model: left out.")
         return Tuned(
             steering=steering,
             strength=found.strength,
@@ -116,6 +121,19 @@ class Tuner:
             calibration=found.to_json(),
             notes=tuple(dict.fromkeys([*doubts, *found.notes])),
             seconds=seconds,
+        )
+
+    def prompts(self) -> tuple[Example, ...]:
+        """The validation prompts that leave room for what follows them."""
+        limit = locate(self.model).context
+        if limit is None:
+            return self.material.prompts
+        lengths = map(len, tokenize(self.tokenizer, self.material.prompts))
+        room = limit - self.material.new_tokens
+        return tuple(
+            prompt
+            for prompt, length in zip(self.material.prompts, lengths, strict=True)
+            if length <= room
         )
 
     def _fitted(self, method: Method, seconds: dict[str, float], keep: Path | None) -> Steering:

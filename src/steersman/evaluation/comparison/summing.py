@@ -59,7 +59,7 @@ def report_of(
     return ComparisonReport(
         settings=written,
         unsteered=plain_model.scores,
-        unsteered_panel=plain_model.panel | _left_alone(beside, bare, settings.seeds),
+        unsteered_panel=dict(plain_model.panel) | _left_alone(beside, bare, settings.seeds),
         desired=None if desired is None else desired.headline,
         in_units=isfinite(span),
         methods=tuple(
@@ -98,7 +98,9 @@ def _method(
         strength=over_seeds([one.strength for one in tuned]),
         met=sum(one.met for one in tuned),
         scores={} if merged is None else merged.scores,
-        panel={} if merged is None else merged.panel | _left_alone(beside, cells, settings.seeds),
+        panel={}
+        if merged is None
+        else dict(merged.panel) | _left_alone(beside, cells, settings.seeds),
         against=against,
         asked=known,
         slope=slopes,

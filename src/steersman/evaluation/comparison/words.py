@@ -103,7 +103,7 @@ def apart(found: "ComparisonReport", one: "MethodResult") -> tuple[str, str]:
 
 
 def _row(found: "ComparisonReport", one: "MethodResult", sides: list[str]) -> Row:
-    cells = (one.label, said(one.strength), said(found.effect(one)), *apart(found, one))
+    cells: Row = (one.label, said(one.strength), said(found.effect(one)), *apart(found, one))
     cells += tuple(said(one.panel.get(name)) for name in sides) + (said(one.slope),)
     return cells + ((said(one.gap),) if found.in_units else ())
 

@@ -13,7 +13,7 @@ import steersman as sm
 from steersman.errors import InputError, MismatchError, NumericalError
 from steersman.evaluation import Recipe, Task, task_named
 from steersman.evaluation.comparison import tuning
-from steersman.evaluation.comparison.cells import BUDGET
+from steersman.evaluation.comparison.cells import BUDGET, safe
 from steersman.evaluation.items import Prompt
 from steersman.evaluation.judges import Exact
 from steersman.evaluation.metrics import asked_obtained, paired_bootstrap
@@ -274,6 +274,11 @@ def test_methods_with_settings_of_their_own_have_labels() -> None:
     assert "timing" not in json.dumps(found.to_dict())
 
 
+def test_no_method_is_called_as_the_bare_model_is() -> None:
+    with pytest.raises(InputError, match="'unsteered' is the bare model"):
+        sm.compare(MODEL, TOKENIZER, TASK, {"unsteered": OTHER}, **FEW)
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -296,6 +301,14 @@ def test_desired_contexts_stand_before_the_same_prompts() -> None:
         assert other.id == one.id
         assert other.prompt.endswith(one.prompt)
         assert other.prompt != one.prompt
+
+
+def test_labels_that_differ_are_kept_in_folders_that_differ() -> None:
+    labels = ["a-lqr", "a-lqr+", "a-lqr-", "a lqr-", "a/lqr-", "..", "../..", "unsteered "]
+    folders = {safe(label) for label in labels}
+    assert len(folders) == len(labels)
+    assert not any("/" in one or one.startswith(".") for one in folders)
+    assert safe("a-lqr+") == "a-lqr+"
 
 
 @dataclass(frozen=True, eq=False)

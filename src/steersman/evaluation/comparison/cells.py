@@ -1,5 +1,6 @@
 """One method on one seed: tuned on the validation split, then evaluated on the test split."""
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from steersman.errors import SteersmanError
-from steersman.evaluation.comparison.settings import ComparisonSettings
+from steersman.evaluation.comparison.settings import UNSTEERED, ComparisonSettings
 from steersman.evaluation.comparison.speed import speed
 from steersman.evaluation.comparison.tuning import Tuned, Tuner
 from steersman.evaluation.conditions import Condition
@@ -73,7 +74,7 @@ class Bench:
 
     def bare(self, seed: int) -> Cell:
         """The unsteered model."""
-        where = self._folder("unsteered", seed)
+        where = self._folder(UNSTEERED, seed)
         context = self.task.in_context()
         return Cell(
             seed,
@@ -174,5 +175,8 @@ class Bench:
 
 
 def safe(name: str) -> str:
-    """A name as a folder can have it."""
-    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+    """A name as a folder can have it; names that differ have folders that differ."""
+    found = "".join(c if (c.isascii() and c.isalnum()) or c in "-_.+" else "-" for c in name)
+    if found == name and not name.startswith("."):
+        return name
+    return f"{found.lstrip('.')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

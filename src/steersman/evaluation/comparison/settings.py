@@ -12,6 +12,7 @@ from steersman.errors import InputError
 from steersman.methods import METHODS, Method, method_named
 
 BASELINE = "activation-addition"
+UNSTEERED = "unsteered"
 TARGETS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 Methods = Mapping[str, Method]
 """Methods with their settings, by what each is called in the comparison."""
@@ -68,6 +69,8 @@ class ComparisonSettings:
             raise InputError(f"seeds are {list(self.seeds)}: give at least one, each once.")
         if not all(map(isfinite, self.targets)) or len(set(self.targets)) < len(self.targets):
             raise InputError(f"targets are {list(self.targets)}: give finite numbers, each once.")
+        if UNSTEERED in self.methods:
+            raise InputError(f"{UNSTEERED!r} is the bare model: call the method otherwise.")
         if self.baseline not in self.methods:
             known = ", ".join(self.methods)
             raise InputError(f"the baseline {self.baseline!r} is none of the methods {known}.")

@@ -31,6 +31,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     [
         "",
         "calibrate",
+        "compare",
         "demo",
         "doctor",
         "eval",
@@ -66,6 +67,7 @@ def test_every_public_name_is_there(name: str) -> None:
         ("calibrate", "calibration"),
         ("linearity", "local_linearity"),
         ("evaluate", "evaluation"),
+        ("compare", "evaluation.comparison"),
     ],
 )
 def test_the_verbs_are_functions_whatever_else_was_imported(name: str, home: str) -> None:
@@ -73,6 +75,7 @@ def test_the_verbs_are_functions_whatever_else_was_imported(name: str, home: str
         "cli.fit",
         "cli.calibrate",
         "cli.linearity",
+        "cli.compare",
         "cli.eval",
         "evaluation.evaluating",
         "plant.identify",

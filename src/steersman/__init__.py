@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from steersman.data import AlignedPairs, ContrastivePairs
     from steersman.engines import Run, Trace
     from steersman.evaluation import Evaluation, evaluate
+    from steersman.evaluation.comparison import ComparisonReport, compare
     from steersman.faithful import Faithfulness, faithfulness
     from steersman.fitting import fit, identify
     from steersman.loading import load
@@ -61,6 +62,7 @@ __all__ = [
     "Calibration",
     "AngularSteering",
     "Clamp",
+    "ComparisonReport",
     "ContrastivePairs",
     "Counterfactual",
     "Effort",
@@ -85,6 +87,7 @@ __all__ = [
     "calibrate",
     "authority",
     "bound",
+    "compare",
     "evaluate",
     "faithfulness",
     "fit",
@@ -102,6 +105,7 @@ _HOMES = {
     "data": ("AlignedPairs", "ContrastivePairs"),
     "engines": ("Run", "Trace"),
     "evaluation": ("Evaluation", "evaluate"),
+    "evaluation.comparison": ("ComparisonReport", "compare"),
     "faithful": ("Faithfulness", "faithfulness"),
     "fitting": ("fit", "identify"),
     "loading": ("load",),
@@ -125,7 +129,13 @@ _HOMES = {
     "steering": ("Steering", "attach"),
     "tracking": ("track",),
 }
-_PARTS = (*_HOMES, "directions", "plant", "provenance", "store")
+_PARTS = (
+    *(home for home in _HOMES if "." not in home),
+    "directions",
+    "plant",
+    "provenance",
+    "store",
+)
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from steersman.evaluation.scores import Value, mean_of, over_seeds
-from steersman.evaluation.texts import distinct, repetition
+from steersman.evaluation.texts import pooled_distinct, repetition
 
 
 def values(*numbers: float, seed: int = 0, prompts: str | None = None) -> list[Value]:
@@ -50,10 +50,10 @@ def test_a_number_of_each_seed_has_no_error_over_prompts() -> None:
 
 
 def test_distinct_counts_n_grams_that_do_not_cross_texts() -> None:
-    assert distinct(["The cat the cat"], 1) == 2 / 4
-    assert distinct(["a b a b"], 2) == 2 / 3
-    assert distinct(["a b", "a b"], 2) == 1 / 2
-    assert math.isnan(distinct(["a", ""], 2))
+    assert pooled_distinct(["The cat the cat"], 1) == 2 / 4
+    assert pooled_distinct(["a b a b"], 2) == 2 / 3
+    assert pooled_distinct(["a b", "a b"], 2) == 1 / 2
+    assert math.isnan(pooled_distinct(["a", ""], 2))
 
 
 def test_repetition_is_the_share_seen_before_in_the_text() -> None:

@@ -291,3 +291,55 @@ def test_pairs_of_the_public_files_are_of_the_fitting_split() -> None:
     pairs = task.pairs(0, 200)
     assert len(pairs.desired) == 200
     assert not [p for p in pairs.desired if p.split("\nA:")[0] + "\nA:" in scored]
+
+
+def lm_eval_choices() -> tuple[str, list[dict[str, str]]]:
+    """The prompt of MC1 in lm-evaluation-harness as a template, and the examples in it."""
+    yaml = pytest.importorskip("yaml")
+    home = Path(pytest.importorskip("lm_eval").__file__).parent / "tasks" / "truthfulqa"
+    template = yaml.safe_load((home / "truthfulqa_mc1.yaml").read_text())["doc_to_text"]
+    shown = rendered(template, "Why?").removesuffix("Q: Why?\nA:").strip().split("\n\n")
+    pairs = [one.removeprefix("Q: ").split("\nA: ") for one in shown]
+    return template, [{"question": question, "answer": answer} for question, answer in pairs]
+
+
+def rendered(template: str, question: str) -> str:
+    from lm_eval.utils import apply_template
+
+    return apply_template(template, {"question": question})
+
+
+def choices_with(folder: Path, shots: list[dict[str, str]] | None, *questions: str):
+    targets = {"yes": 1, "no": 0}
+    rows = [{"question": q, "mc1_targets": targets, "mc2_targets": targets} for q in questions]
+    (folder / "mc_task.json").write_text(json.dumps(rows))
+    (folder / "shots.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in shots or ()))
+    given = {} if shots is None else {"shots": folder / "shots.jsonl"}
+    return task_named("truthfulness:choices", folder / "mc_task.json", **given)
+
+
+def test_questions_with_choices_are_asked_as_in_the_evaluation_harness(tmp_path: Path) -> None:
+    template, shots = lm_eval_choices()
+    assert len(shots) == 6
+    task = choices_with(tmp_path, shots, "Do birds fly?", "Is 1 + 1 = 2?")
+    for item in task.items("all", 0, None):
+        question = item.id.partition(" ")[2]
+        assert item.context == rendered(template, question)
+    assert "6 examples" in task.recipe.source
+    assert task.settings()["data"]["shots"]["file"] == "shots.jsonl"
+
+
+def test_no_examples_come_before_a_question_by_default(tmp_path: Path) -> None:
+    task = choices_with(tmp_path, None, "Do birds fly?")
+    assert {item.context for item in task.items("all", 0, None)} == {"Q: Do birds fly?\nA:"}
+    assert "no examples" in task.recipe.source
+
+
+def test_examples_are_a_file_for_truthfulness_and_a_number_for_knowledge(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"shots.jsonl line 1 has no 'answer'; expected its ans"):
+        choices_with(tmp_path, [{"question": "Why?"}], "Do birds fly?")
+    with pytest.raises(InputError, match=r"shots is 6: truthfulness:choices has none of its own"):
+        task_named("truthfulness:choices", tmp_path / "mc_task.json", shots=6)
+    exam(tmp_path, "test", ["Test?,a,b,c,D"])
+    with pytest.raises(InputError, match=r"of knowledge it is a number"):
+        task_named("knowledge", tmp_path, shots="shots.jsonl")

@@ -12,6 +12,7 @@ import typer
 
 from steersman.cli.bound import bound
 from steersman.cli.calibrate import calibrate
+from steersman.cli.compare import compare
 from steersman.cli.demo import demo
 from steersman.cli.doctor import doctor
 from steersman.cli.eval import eval_
@@ -41,6 +42,8 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     generate: "steersman generate gpt2 'I think that' --steering calm --target 1.0 --compare",
     report: "steersman report gpt2 --steering calm --prompt 'I think that' --out report.html",
     eval_: "steersman eval toxicity --model windtunnel --steering calm --out calm-toxicity",
+    compare: "steersman compare --task toxicity --model windtunnel --methods all --budget kl=0.1 "
+    "--out toxicity",
     linearity: "steersman linearity gpt2 --out gpt2.html",
     methods: "steersman methods",
 }

@@ -20,7 +20,19 @@ from steersman.cli.options import (
     Target,
     TokensOption,
 )
-from steersman.errors import InputError
+from steersman.cli.tasks import (
+    Beside,
+    ChatOption,
+    Columns,
+    DataPaths,
+    Judges,
+    ModelName,
+    RecipeName,
+    Seeds,
+    Shots,
+    numbers_of,
+    tasks_of,
+)
 
 if TYPE_CHECKING:
     from steersman.evaluation import Evaluation
@@ -35,16 +47,6 @@ TaskName = Annotated[
         show_default=False,
     ),
 ]
-ModelName = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="MODEL",
-        help="A model on the Hugging Face hub, a folder, or [bold]windtunnel[/bold].",
-        show_default=False,
-    ),
-]
 SteeringFolder = Annotated[
     str | None,
     typer.Option(
@@ -55,61 +57,6 @@ SteeringFolder = Annotated[
         show_default=False,
     ),
 ]
-DataPaths = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--data",
-        "-d",
-        metavar="[KIND=]PATH",
-        help="A file, a folder or a data set on the hub; without, the wind tunnel's closed world. "
-        "Of refusal once for each kind, harmful=PATH and harmless=PATH, or one folder.",
-        show_default=False,
-    ),
-]
-Judges = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--judge",
-        "-j",
-        metavar="JUDGE",
-        help="classifier:MODEL@LABEL, causal:MODEL, endpoint:MODEL@URL or perplexity:MODEL; as "
-        "many as you like. The task's own without.",
-        show_default=False,
-    ),
-]
-Beside = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--beside",
-        metavar="TASK[=PATH]",
-        help="A task that the steering should leave alone, such as knowledge; as many as you like. "
-        "Its score joins the side effects.",
-        show_default=False,
-    ),
-]
-RecipeName = Annotated[
-    str | None,
-    typer.Option(
-        "--recipe",
-        help="How continuations are drawn: alqr, as in the paper; plain; for toxicity also rtp.",
-        show_default=False,
-    ),
-]
-Columns = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--column",
-        metavar="THEIRS=OURS",
-        help="What the data call a column that is expected under another name.",
-        show_default=False,
-    ),
-]
-ChatOption = Annotated[
-    bool, typer.Option("--chat/--no-chat", help="Whether requests of refusal are messages.")
-]
-Shots = Annotated[
-    int, typer.Option(min=0, max=5, help="Answered questions before each of knowledge.")
-]
 SplitOption = Annotated[
     Literal["test", "validation", "all"],
     typer.Option(
@@ -117,9 +64,6 @@ SplitOption = Annotated[
         help="test to report, validation to choose settings by; all to compare with published "
         "numbers, where nothing was fitted on these data.",
     ),
-]
-Seeds = Annotated[
-    str, typer.Option("--seeds", metavar="N,N,...", help="For each, other prompts and draws.")
 ]
 Count = Annotated[int, typer.Option(min=0, help="Prompts of each seed; 0 is all there are.")]
 Rows = Annotated[int, typer.Option("--batch-size", min=1, help="Samples at a time.")]
@@ -153,7 +97,7 @@ def eval_(
     recipe: RecipeName = None,
     column: Columns = None,
     chat: ChatOption = True,
-    shots: Shots = 0,
+    shots: Shots = "0",
     lambda_: Lambda = None,
     tokens: TokensOption = None,
     reference: ReferenceOption = None,
@@ -177,23 +121,14 @@ def eval_(
     """
     from steersman.cli.models import open_model
     from steersman.cli.strengths import strength_of
-    from steersman.evaluation import evaluate, task_named
+    from steersman.evaluation import evaluate
     from steersman.evaluation.folder import PAGE, SETTINGS
     from steersman.steering import Steering
 
     require_free_folder(folder, SETTINGS)
     asked, paper = strength_of(target, "--target"), strength_of(lambda_, "--lambda")
-    numbers = _numbers(seeds)
-    chosen = task_named(
-        task,
-        _data(data),
-        judges=judge,
-        recipe=recipe,
-        columns=_named(column, "--column") if column else None,
-        chat=chat,
-        shots=shots,
-    )
-    others = [task_named(name, path or None) for name, path in map(_beside, beside or ())]
+    numbers = numbers_of(seeds)
+    chosen, others = tasks_of(task, data, judge, recipe, column, chat, shots, beside)
     loaded_steering = None if steering is None else Steering.from_pretrained(steering)
     loaded, tokenizer = open_model(model, dtype, device_map)
 
@@ -227,35 +162,3 @@ def eval_(
         if one is not None:
             out.print(Text(one.summary()), soft_wrap=True)
     note(f"written to {found.to_html(folder / PAGE, bare)}")
-
-
-def _numbers(words: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(word) for word in words.split(","))
-    except ValueError as error:
-        raise InputError(f"--seeds {words}: expected whole numbers such as 0,1,2.") from error
-
-
-def _data(given: list[str] | None) -> str | dict[str, str] | None:
-    """One path, or a path of each kind."""
-    if not given:
-        return None
-    if len(given) == 1 and "=" not in given[0]:
-        return given[0]
-    return _named(given, "--data")
-
-
-def _named(words: list[str], option: str) -> dict[str, str]:
-    found = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not (name and equals and value):
-            raise InputError(f"{option} {word}: with several, each needs a name, as NAME={word}.")
-        found[name] = value
-    return found
-
-
-def _beside(word: str) -> tuple[str, str]:
-    """A task's name, and where its data are, or nothing."""
-    name, _, path = word.partition("=")
-    return name, path

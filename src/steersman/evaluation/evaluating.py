@@ -152,7 +152,7 @@ class _Plan:
             "seeds": list(self.seeds),
             "count": self.count,
             "batch_size": self.batch_size,
-            "model": _identity(self.model, self.tokenizer),
+            "model": model_identity(self.model, self.tokenizer),
             "steering": self.condition.settings(),
         } | ({"beside": [other.settings() for other in beside]} if beside else {})
 
@@ -199,7 +199,8 @@ def _expected(samples: int, there: int, seconds: float) -> str:
     return f"evaluating: {samples} samples, about {seconds / 60:.1f} min{found}"
 
 
-def _identity(model: nn.Module, tokenizer: Any) -> dict[str, Any]:
+def model_identity(model: nn.Module, tokenizer: Any) -> dict[str, Any]:
+    """Which model and tokenizer these are: a name, and hashes of what they hold."""
     config = getattr(unwrap(model), "config", None)
     name = str(getattr(config, "_name_or_path", "") or getattr(config, "model_type", "model"))
     return {

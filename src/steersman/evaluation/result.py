@@ -13,7 +13,7 @@ from steersman.evaluation.folder import SAMPLES, SUMMARY, Row, plain
 from steersman.evaluation.making import GENERATION, LIKELIHOOD, PANEL
 from steersman.evaluation.scores import Score, Value, mean_of, over_seeds
 from steersman.evaluation.task import Task
-from steersman.evaluation.texts import distinct
+from steersman.evaluation.texts import pooled_distinct
 
 KIND = "steersman evaluation"
 FORMAT = 1
@@ -229,7 +229,7 @@ def _panel(rows: Sequence[Row], seeds: Sequence[int]) -> dict[str, Score]:
     texts = [[row["text"] for row in rows if row["seed"] == s and row.get("text")] for s in seeds]
     if any(texts):
         for n in DISTINCT:
-            found[f"distinct-{n}"] = over_seeds([distinct(some, n) for some in texts])
+            found[f"distinct-{n}"] = over_seeds([pooled_distinct(some, n) for some in texts])
     return found
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any, Literal
 
-from steersman.data import ContrastivePairs
+from steersman.data import AlignedPairs, ContrastivePairs
 from steersman.errors import InputError
 from steersman.evaluation.items import Item
 from steersman.evaluation.judges import Judge
@@ -99,6 +99,22 @@ class Task(ABC):
         Raises:
             InputError: the data hold no examples for it.
         """
+
+    def aligned(self, seed: int, count: int) -> ContrastivePairs | AlignedPairs | None:
+        """The same of examples whose two sides end in the same tokens; None where there are none.
+
+        Args:
+            seed: which of them.
+            count: how many, at most.
+        """
+        return None
+
+    def in_context(self) -> "Task | None":
+        """The same prompts in a context that asks for what is desired; None where none is known.
+
+        What the unsteered model does there is what a steering is asked for at target 1.
+        """
+        return None
 
     def per_prompt(self, samples: Sequence[Mapping[str, float]]) -> dict[str, float]:
         """The scores of one prompt from those of its samples: their mean.

@@ -16,6 +16,7 @@ from steersman.plots.bounds import authority_figure, bound_figure
 from steersman.plots.calibration import calibration_figure
 from steersman.plots.comparison import before_after_figure, separation_figure, strength_figure
 from steersman.plots.divergence import divergence_figure
+from steersman.plots.methods import Marked, methods_figure
 from steersman.plots.page import figure_page, figure_svg
 from steersman.plots.remainders import plants_figure, remainder_figure
 from steersman.plots.spectra import pairs_figure, similarity_figure, spectra_figure
@@ -28,6 +29,7 @@ __all__ = [
     "plants_figure",
     "pairs_figure",
     "THEME",
+    "Marked",
     "authority_figure",
     "before_after_figure",
     "calibration_figure",
@@ -35,6 +37,7 @@ __all__ = [
     "divergence_figure",
     "figure_page",
     "figure_svg",
+    "methods_figure",
     "separation_figure",
     "strength_figure",
     "trace_figure",

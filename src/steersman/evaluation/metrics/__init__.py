@@ -37,11 +37,12 @@ from steersman.evaluation.metrics.steerability import (
     asked_obtained,
     steerability,
 )
-from steersman.evaluation.metrics.texts import (
+from steersman.evaluation.texts import (
     corpus_distinct,
     distinct,
     mean_distinct,
     mean_repetition,
+    pooled_distinct,
     repetition,
     too_short,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "mean_repetition",
     "normalised_branching",
     "paired_bootstrap",
+    "pooled_distinct",
     "repetition",
     "sign_flip",
     "steerability",

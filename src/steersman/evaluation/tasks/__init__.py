@@ -38,7 +38,7 @@ def task_named(
     recipe: str | None = None,
     columns: Mapping[str, str] | None = None,
     chat: bool = True,
-    shots: int = 0,
+    shots: int | Given = 0,
     subjects: Sequence[str] = (),
 ) -> Task:
     """A task by its name.
@@ -52,7 +52,8 @@ def task_named(
         recipe: how continuations are drawn: "alqr" as in the paper, "plain", or one of the task's.
         columns: what your columns are called -> what they are called here.
         chat: whether requests of "refusal" are a user's messages.
-        shots: answered questions before each of "knowledge".
+        shots: how many answered questions come before each of "knowledge"; before each of
+            "truthfulness:choices" those of a file of records with "question" and "answer".
         subjects: subjects of "knowledge"; none is all.
 
     Raises:
@@ -74,8 +75,8 @@ def task_named(
     makers: dict[str, Callable[[], Task]] = {
         "toxicity": lambda: toxicity(data, recipe=recipe, judges=own, columns=columns),
         "truthfulness": lambda: answers(data, recipe=recipe, judges=own),
-        "truthfulness:choices": lambda: choices(data),
-        "knowledge": lambda: knowledge(data, shots=shots, subjects=subjects),
+        "truthfulness:choices": lambda: choices(data, shots=_shots_file(shots)),
+        "knowledge": lambda: knowledge(data, shots=_shots_number(shots), subjects=subjects),
         "fluency": lambda: fluency(data, recipe=recipe, judges=own or (), columns=columns),
     }
     if kind == "concepts" and more:
@@ -83,6 +84,23 @@ def task_named(
     if name not in makers:
         raise UnknownNameError(f"there is no task {name!r}; choose one of {', '.join(TASKS)}.")
     return makers[name]()
+
+
+def _shots_file(shots: int | Given) -> Given | None:
+    if isinstance(shots, int) and shots:
+        raise InputError(
+            f"shots is {shots}: truthfulness:choices has none of its own. Give a file of records "
+            "with 'question' and 'answer'."
+        )
+    return None if isinstance(shots, int) else shots
+
+
+def _shots_number(shots: int | Given) -> int:
+    if isinstance(shots, int):
+        return shots
+    raise InputError(
+        f"shots is {str(shots)!r}; of knowledge it is a number, and the questions are its own."
+    )
 
 
 def _judges(given: Sequence[Judge | str] | None, asks: Sequence[Ask]) -> tuple[Judge, ...] | None:

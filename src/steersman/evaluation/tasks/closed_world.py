@@ -1,7 +1,7 @@
 """The tasks in the wind tunnel's closed world, where every score is exact."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from steersman.data import ContrastivePairs
@@ -13,6 +13,7 @@ from steersman.evaluation.task import Recipe, Split, Task
 from steersman.windtunnel import Behaviour, behaviour, names
 from steersman.windtunnel import Item as WorldItem
 from steersman.windtunnel.behaviours import knowledge_items
+from steersman.windtunnel.contexts import items_in_context
 from steersman.windtunnel.grammar import grammatical_share
 
 WORLD = "windtunnel"
@@ -60,6 +61,15 @@ class WorldBehaviour(Task):
         """Documents of the fitting split that end where the behaviour is decided."""
         return self.world.pairs(seed, count)
 
+    def aligned(self, seed: int, count: int) -> ContrastivePairs:
+        """Documents that end alike, at every kind of token at which the behaviour is decided."""
+        return self.world.aligned(seed, count)
+
+    def in_context(self) -> "WorldInContext":
+        """Prompts behind the line that names the desired latent."""
+        own = {item.name: getattr(self, item.name) for item in fields(self)}
+        return WorldInContext(**own | {"data": {**self.data, "context": "desired"}})
+
     @property
     def _shared(self) -> bool:
         """Whether prompts say so little that all splits have the same."""
@@ -80,6 +90,21 @@ class WorldBehaviour(Task):
                     yield item
         raise InputError(
             f"{count} prompts of {self.name} are more than its world has: ask for less."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class WorldInContext(WorldBehaviour):
+    """The same prompts behind a line that names what is desired."""
+
+    def items(self, split: Split, seed: int, count: int | None) -> tuple[Item, ...]:
+        """Prompts of a split, each behind such a line."""
+        plain = [one for one in super().items(split, seed, count) if isinstance(one, Prompt)]
+        kept = tuple(one.known[_ITEM] for one in plain)
+        drawn = items_in_context(replace(self.world, items=lambda _, __: kept), seed, len(kept))
+        return tuple(
+            replace(one, prompt=item.prompt, known={_ITEM: item})
+            for one, item in zip(plain, drawn, strict=True)
         )
 
 

@@ -1,0 +1,175 @@
+"""`steersman compare`: which method does most at the same side effect."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from steersman.cli.console import note, out, require_free_folder
+from steersman.cli.options import DeviceMap, Dtype, Quiet
+from steersman.cli.tasks import (
+    Beside,
+    ChatOption,
+    Columns,
+    DataPaths,
+    Judges,
+    ModelName,
+    RecipeName,
+    Seeds,
+    Shots,
+    numbers_of,
+    tasks_of,
+)
+from steersman.errors import InputError
+
+if TYPE_CHECKING:
+    from steersman.calibration.aims import Budget
+
+TaskOption = Annotated[
+    str,
+    typer.Option(
+        "--task",
+        "-t",
+        metavar="TASK",
+        help="toxicity, truthfulness, refusal, concepts:NAME, knowledge or fluency.",
+        show_default=False,
+    ),
+]
+MethodNames = Annotated[
+    str,
+    typer.Option("--methods", metavar="NAME,...", help="all, or names as steersman methods says."),
+]
+BudgetOption = Annotated[
+    str,
+    typer.Option(
+        "--budget",
+        metavar="KIND=LIMIT",
+        help="The side effect that each method may have: kl=0.1 in nats per token, perplexity=1.1 "
+        "times unsteered, or effort=0.1.",
+    ),
+]
+Targets = Annotated[
+    str, typer.Option("--targets", metavar="X,X,...", help="What is asked for, natural units.")
+]
+Baseline = Annotated[
+    str, typer.Option("--baseline", metavar="NAME", help="What the others are tested against.")
+]
+Count = Annotated[int, typer.Option("--count", min=1, help="Test prompts of each seed.")]
+Validation = Annotated[
+    int, typer.Option("--validation", min=1, help="Validation prompts of each seed.")
+]
+Examples = Annotated[
+    int, typer.Option("--pairs", min=1, help="Examples of each side to fit on, of each seed.")
+]
+Positions = Annotated[
+    str | None,
+    typer.Option("--positions", help="Which tokens directions are read at.", show_default=False),
+]
+Evaluations = Annotated[int, typer.Option(help="How many strengths are tried at most.")]
+Repeats = Annotated[int, typer.Option(min=0, help="How often a batch is timed.")]
+Rows = Annotated[int, typer.Option("--batch-size", min=1, help="Samples at a time.")]
+OutFolder = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="DIR",
+        help="Where all of it goes; an interrupted comparison is taken up there.",
+        show_default=False,
+    ),
+]
+
+
+def compare(
+    task: TaskOption,
+    model: ModelName,
+    folder: OutFolder,
+    methods: MethodNames = "all",
+    budget: BudgetOption = "kl=0.1",
+    targets: Targets = "0.25,0.5,0.75,1,1.25,1.5",
+    baseline: Baseline = "activation-addition",
+    seeds: Seeds = "0,1,2",
+    count: Count = 200,
+    validation: Validation = 64,
+    pairs: Examples = 200,
+    data: DataPaths = None,
+    judge: Judges = None,
+    beside: Beside = None,
+    recipe: RecipeName = None,
+    column: Columns = None,
+    chat: ChatOption = True,
+    shots: Shots = "0",
+    positions: Positions = None,
+    evaluations: Evaluations = 16,
+    repeats: Repeats = 3,
+    batch_size: Rows = 16,
+    dtype: Dtype = "auto",
+    device_map: DeviceMap = None,
+    quiet: Quiet = False,
+) -> None:
+    """Compare methods at the same side effect.
+
+    Strengths are found on validation prompts, scores are of test prompts. Writes every sample, a
+    table with standard errors and paired tests, and a page. Interrupted, the same command goes on
+    where it stopped.
+    """
+    from steersman.cli.models import open_model
+    from steersman.evaluation import comparison
+    from steersman.evaluation.folder import PAGE, SETTINGS
+
+    require_free_folder(folder, SETTINGS)
+    spent, numbers, asked = budget_of(budget), numbers_of(seeds), _targets(targets)
+    chosen, others = tasks_of(task, data, judge, recipe, column, chat, shots, beside)
+    loaded, tokenizer = open_model(model, dtype, device_map)
+    try:
+        found = comparison.compare(
+            *(loaded, tokenizer, chosen),
+            "all" if methods == "all" else methods.split(","),
+            budget=spent,
+            targets=asked,
+            seeds=numbers,
+            count=count,
+            validation=validation,
+            pairs=pairs,
+            baseline=baseline,
+            beside=others,
+            positions=positions,
+            batch_size=batch_size,
+            evaluations=evaluations,
+            repeats=repeats,
+            out=folder,
+            progress=not quiet,
+        )
+    except KeyboardInterrupt:
+        note(f"what was made is kept in {folder}: the same command goes on there")
+        raise
+    out.print(Text(found.summary()), soft_wrap=True)
+    note(f"written to {found.to_html(folder / PAGE)}")
+
+
+def budget_of(word: str) -> "Budget":
+    """A budget as it is typed, such as kl=0.1.
+
+    Raises:
+        InputError: no such kind of side effect, or no number.
+    """
+    from steersman.calibration import KL, Effort, Perplexity
+
+    kinds: dict[str, type[Budget]] = {"kl": KL, "perplexity": Perplexity, "effort": Effort}
+    name, _, limit = word.partition("=")
+    try:
+        return kinds[name.strip().lower()](float(limit))
+    except (KeyError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"--budget {word}: expected kl=0.1, perplexity=1.1 or effort=0.1."
+        ) from error
+
+
+def _targets(words: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(word) for word in words.split(",") if word.strip())
+    except ValueError as error:
+        raise InputError(f"--targets {words}: expected numbers such as 0.5,1.") from error

@@ -1,6 +1,11 @@
 """Shapes are checked in every test; tiny models and a tiny tokenizer are shared by all."""
 
+import os
+
 from jaxtyping import install_import_hook
+
+# No library that a test uses is to ask the network for anything of its own.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 # Before anything imports the package, so that every annotated shape is really checked.
 install_import_hook("steersman", "beartype.beartype")

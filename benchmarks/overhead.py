@@ -1,12 +1,13 @@
 """What steering costs a running model: seconds a token of greedy generation, with and without.
 
-Steered and unsteered runs take turns. A run counts by the median of its tokens' times, behind the
-prompt, so that neither the prefill nor a few tokens that something else delayed decide.
+Two models that share their weights generate side by side, one of them steered, and take turns
+token by token: what slows the machine for a while slows both, and where the weights lie in memory
+is the same. The first tokens, which a law may be worked out for, are left out, as is the prefill.
 """
 
-import statistics
+import copy
 import time
-from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -16,9 +17,6 @@ from random_llama import random_llama
 from synthetic import random_steering
 from timing import Seconds, columns, ratios, spread
 from torch import Tensor
-from transformers import LogitsProcessorList
-
-from steersman.engines import Run
 
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "plan": ("a-lqr", {"trace": False}),
@@ -34,7 +32,9 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
 """Whose law the second side of each pair has, and how it is attached, from the prompt's last token
 on unless it says otherwise. A plan is the same for every method that has one."""
 NOISE = "unsteered"
-"""The side that is compared with itself, which shows what a pair cannot tell."""
+"""The side that is compared with itself, which shows what pairs cannot tell."""
+WARM = 4
+"""Tokens at the start that do not count."""
 
 
 def parts(config: dict[str, Any]) -> Parts:
@@ -47,39 +47,27 @@ def parts(config: dict[str, Any]) -> Parts:
 
 
 def _cells(config: dict[str, Any], n: int, batch: int) -> list[Cell]:
-    model = random_llama(n, config["blocks"], config["vocabulary"])
-    return [{"n": n, "batch": batch, **_cell(config, model, batch)}]
-
-
-def _cell(config: dict[str, Any], model: Any, batch: int) -> dict[str, Any]:
+    bare = random_llama(n, config["blocks"], config["vocabulary"])
+    other = copy.deepcopy(bare, {id(weights): weights for weights in bare.parameters()})
     generator = torch.Generator().manual_seed(1)
     ids = torch.randint(config["vocabulary"], (batch, config["prompt"]), generator=generator)
-    bare = partial(_generate, model, ids, config["new_tokens"])
     found: dict[str, dict[str, Any]] = {}
     for way in (NOISE, *WAYS):
-        other = bare if way == NOISE else partial(_steered, model, way, bare)
-        bare(), other()
-        runs = [(bare(), other()) for _ in range(config["pairs"])]
-        before, after = (list(side) for side in zip(*runs, strict=True))
+        steered = nullcontext() if way == NOISE else attached(other, way)
+        before, after = _in_turn(bare, other, steered, ids, config["new_tokens"])
         more = {name: [100 * (r - 1) for r in both] for name, both in ratios(after, before).items()}
         found[way] = {
             "unsteered_seconds": columns(before),
             "seconds": columns(after),
             "unsteered_tokens_per_second": spread([batch / s.processor for s in before]),
             "tokens_per_second": spread([batch / s.processor for s in after]),
-            "overhead_percent": more,
             "overhead_percent_spread": spread(more["processor"]),
         }
         print(_line(way, found[way]["overhead_percent_spread"]), flush=True)
-    return {"ways": found}
+    return [{"n": n, "batch": batch, "ways": found}]
 
 
-def _steered(model: Any, way: str, bare: Callable[[], Seconds]) -> Seconds:
-    with attached(model, way):
-        return bare()
-
-
-def attached(model: Any, way: str) -> Run:
+def attached(model: Any, way: str) -> AbstractContextManager[Any]:
     """A random steering, attached in one of the ways, not yet entered."""
     method, settings = WAYS[way]
     steering = random_steering(model, strength=0.01, method=method)
@@ -91,26 +79,44 @@ def _line(way: str, percent: dict[str, float]) -> str:
     return f"{way:24} {percent['median']:6.2f} % more time (quartiles {low:.2f}, {high:.2f})"
 
 
-def _generate(model: Any, ids: Tensor, new_tokens: int) -> Seconds:
-    """The median time from one token to the next."""
-    stamps: list[Seconds] = []
+class _Generation:
+    """Greedy generation with one model, a token at a time."""
 
-    def note(ids: Tensor, logits: Tensor) -> Tensor:
-        stamps.append(Seconds(time.perf_counter(), time.process_time()))
-        return logits
+    def __init__(self, model: Any, ids: Tensor) -> None:
+        """Run the prompt."""
+        self._model = model
+        self._mask = torch.ones_like(ids)
+        self._cache: Any = None
+        self._next = ids
+        self.token()
 
-    made = model.generate(
-        input_ids=ids,
-        attention_mask=torch.ones_like(ids),
-        do_sample=False,
-        min_new_tokens=new_tokens,
-        max_new_tokens=new_tokens,
-        logits_processor=LogitsProcessorList([note]),
-    )
-    if made.shape[1] != ids.shape[1] + new_tokens:
-        raise RuntimeError(f"generated {made.shape[1] - ids.shape[1]} tokens, not {new_tokens}")
-    clock, processor = (
-        statistics.median(b - a for a, b in zip(times, times[1:], strict=False))
-        for times in zip(*stamps, strict=True)
-    )
-    return Seconds(clock, processor)
+    def token(self) -> Seconds:
+        """How long the next one takes."""
+        clock, processor = time.perf_counter(), time.process_time()
+        out = self._model(
+            input_ids=self._next,
+            attention_mask=self._mask,
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        self._cache = out.past_key_values
+        self._next = out.logits[:, -1:].argmax(-1)
+        self._mask = torch.cat([self._mask, torch.ones_like(self._next)], dim=1)
+        return Seconds(time.perf_counter() - clock, time.process_time() - processor)
+
+
+@torch.no_grad()
+def _in_turn(
+    bare: Any, other: Any, steered: AbstractContextManager[Any], ids: Tensor, new_tokens: int
+) -> tuple[list[Seconds], list[Seconds]]:
+    """The times of every token of both sides; which goes first changes from token to token."""
+    taken: tuple[list[Seconds], list[Seconds]] = ([], [])
+    with steered:
+        sides = _Generation(bare, ids), _Generation(other, ids)
+        for token in range(WARM + new_tokens):
+            for side in (0, 1) if token % 2 else (1, 0):
+                seconds = sides[side].token()
+                if token >= WARM:
+                    taken[side].append(seconds)
+    return taken

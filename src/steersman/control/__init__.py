@@ -29,7 +29,7 @@ from steersman.control.remainder import linear_range, relative_remainder
 from steersman.control.riccati import RiccatiStep, dense_riccati
 from steersman.control.rows import RowsLaw
 from steersman.control.sensitivity import answer, sensitivities
-from steersman.control.setpoint import Absolute, Held, Paper, Reference, Relative, Target, Units
+from steersman.control.setpoint import Absolute, Held, Paper, Reference, Relative, Target
 from steersman.control.simulate import Rollout, plan, reached, simulate
 from steersman.control.square_root import feature_lqr
 from steersman.control.stage import Stage
@@ -44,6 +44,7 @@ from steersman.control.subspaces import (
 from steersman.control.system import LTVSystem, Plant
 from steersman.control.toward import Toward
 from steersman.control.trajectory import Trajectory, duality_gap, roll_out
+from steersman.control.units import Units
 
 __all__ = [
     "relative_remainder",

@@ -18,7 +18,7 @@ from typing import Any
 
 from equal_divergence import at_divergence
 from parts import Cell, Parts
-from subjects import explained
+from subjects import explained, judge_of
 
 import steersman as sm
 from steersman.windtunnel import Behaviour, behaviour, load, measure
@@ -102,12 +102,7 @@ def _calibrated(
     level = start + share * (end - start)
     # A score may be of some prompts alone, as attack success is of harmful requests.
     items = [i for i in asked.items(at, count) if not isnan(asked.judge(i, "")[asked.headline])]
-
-    def judge(prompts: Sequence[Any], texts: Sequence[str]) -> list[float]:
-        both = zip(items, texts, strict=True)
-        return [asked.judge(item, text)[asked.headline] for item, text in both]
-
-    aim = sm.Score(judge, **{"at_least" if end > start else "at_most": level})
+    aim = sm.Score(judge_of(asked, items), **{"at_least" if end > start else "at_most": level})
     found = sm.calibrate(
         steering,
         model,

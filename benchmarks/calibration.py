@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from parts import Cell, Parts
+from subjects import judge_of
 
 import steersman as sm
 from steersman.windtunnel import Behaviour, behaviour, fit_behaviour, load, measure
@@ -37,18 +38,13 @@ def _cells(config: dict[str, Any], one: dict[str, Any], aim: str, seed: int) -> 
     asked = behaviour(one["behaviour"])
     steering = fit_behaviour(model, tokenizer, asked, seed=FIT + seed)
     items = asked.items(CALIBRATE + seed, config["prompts"][aim])
-
-    def judge(prompts: Sequence[Any], texts: Sequence[str]) -> list[float]:
-        both = zip(items, texts, strict=True)
-        return [asked.judge(item, text)[asked.headline] for item, text in both]
-
     found = sm.calibrate(
         steering,
         model,
         tokenizer,
         [item.prompt for item in items],
         budget=sm.KL(config["kl"]) if aim == "kl" else None,
-        target=sm.Score(judge, **one["score"]) if aim == "score" else None,
+        target=sm.Score(judge_of(asked, items), **one["score"]) if aim == "score" else None,
         new_tokens=asked.new_tokens,
         batch_size=128,
         seed=CALIBRATE + seed,

@@ -5,11 +5,9 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
-import real_models
-from real_models import SCORE_NAMES, feelings
+import stories
 
 from steersman import fit
-from steersman.loading import load as load_model
 from steersman.methods import METHODS, Method
 from steersman.sampling import sample, verdicts
 from steersman.steering import Steering
@@ -85,11 +83,9 @@ def _behaviour(config: dict[str, Any], asked: Behaviour, seed: int) -> Compared:
 
 
 def _story_model(config: dict[str, Any], known: dict[str, Any], seed: int) -> Compared:
-    model, tokenizer = load_model(str(real_models.MODELS / known["name"]))
-    tokenizer.padding_side = "left"
-    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-    pairs = real_models.pairs(known["pairs"], seed)
-    prompts = real_models.prompts() * known["samples"]
+    model, tokenizer = stories.open_model(known["name"])
+    pairs = stories.pairs(known["pairs"], seed)
+    prompts = stories.prompts() * known["samples"]
 
     def fitted(way: Way) -> Steering:
         method = method_of(way)
@@ -100,7 +96,7 @@ def _story_model(config: dict[str, Any], known: dict[str, Any], seed: int) -> Co
         at, new_tokens = SCORE + seed, known["new_tokens"]
         with attached or nullcontext():
             drawn = sample(model, tokenizer, prompts, new_tokens=new_tokens, seed=at, batch_size=64)
-        happy, sad = feelings([text for batch in drawn for text in batch.texts])
+        happy, sad = stories.feelings([text for batch in drawn for text in batch.texts])
         seen = list(verdicts(model, drawn))
         return {
             "score": happy / max(1, happy + sad),
@@ -109,7 +105,7 @@ def _story_model(config: dict[str, Any], known: dict[str, Any], seed: int) -> Co
             "feeling_words_per_text": (happy + sad) / len(prompts),
         }
 
-    examples = list(real_models.pairs(config["tracked"], 900 + seed, SCORE_NAMES).undesired)
+    examples = list(stories.pairs(config["tracked"], 900 + seed, stories.SCORE_NAMES).undesired)
     return Compared(model, tokenizer, fitted, look, known["targets"], examples, None)
 
 
@@ -120,6 +116,16 @@ def method_of(way: Way) -> Method:
         for key, value in way.get("settings", {}).items()
     }
     return METHODS[way["method"]](**settings)
+
+
+def judge_of(asked: Behaviour, items: Sequence[Any]) -> Callable[..., list[float]]:
+    """The score of a behaviour as `sm.Score` wants it, of texts behind the prompts of `items`."""
+
+    def judge(prompts: Sequence[Any], texts: Sequence[str]) -> list[float]:
+        both = zip(items, texts, strict=True)
+        return [asked.judge(item, text)[asked.headline] for item, text in both]
+
+    return judge
 
 
 def explained(steering: Steering) -> dict[str, float]:

@@ -10,14 +10,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-import real_models
+import stories
 import torch
 from jaxtyping import Float
 from parts import Cell, Parts
 from torch import Tensor
 
 import steersman as sm
-from steersman.loading import load as load_model
 from steersman.methods import METHODS, Method
 from steersman.plant import HookSet, hidden_out, locate
 from steersman.steering import Steering
@@ -56,15 +55,13 @@ def _behaviour(config: dict[str, Any], name: str) -> Subject:
 
 
 def _story_model(config: dict[str, Any], name: str) -> Subject:
-    model, tokenizer = load_model(str(real_models.MODELS / name))
-    tokenizer.padding_side = "left"
-    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    model, tokenizer = stories.open_model(name)
     seed = config["prompt_seed"]
     tuning, prompts = (
-        list(real_models.pairs(config[size], seed + more, real_models.SCORE_NAMES).undesired)
+        list(stories.pairs(config[size], seed + more, stories.SCORE_NAMES).undesired)
         for more, size in ((1, "tuning_prompts"), (0, "prompts"))
     )
-    pairs = real_models.pairs(config["pairs"], 0)
+    pairs = stories.pairs(config["pairs"], 0)
 
     def fitted(method: Method) -> Steering:
         return sm.fit(model, tokenizer, pairs, method=method, progress=False)

@@ -65,7 +65,7 @@ def test_every_result_was_made_by_its_configuration() -> None:
 
 def test_a_real_story_model_turns_happier(benchmark: Any) -> None:
     experiment = benchmark("real_models")
-    if not (experiment.MODELS / "stories260K").exists():
+    if not (benchmark("stories").MODELS / "stories260K").exists():
         pytest.skip("the public models are not here")
     config = {"pairs": 40, "seeds": 2, "samples": 3, "new_tokens": 60, "temperature": 0.8}
     low, none, high = experiment._cells(config, "stories260K", [-1.0, 0.0, 1.0])

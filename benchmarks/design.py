@@ -84,6 +84,7 @@ def _cells(config: dict[str, Any], n: int, blocks: int) -> list[Cell]:
 
     before, redesign = alternate(prefill, sides["feature"], config["pairs"])
     multiple = ratios(redesign, before)["processor"]
+    before, attempt = alternate(prefill, _attempt(model, ids), config["pairs"])
     cell = {
         "n": n,
         "blocks": blocks,
@@ -93,9 +94,11 @@ def _cells(config: dict[str, Any], n: int, blocks: int) -> list[Cell]:
         },
         "redesign_over_prefill": spread(multiple),
         "redesign_over_prefill_each": multiple,
+        "try_over_prefill": spread(ratios(attempt, before)["processor"]),
     }
     print(*(f"{side} {_shown(cell[side])};" for side in SIDES), end=" ")
-    print(f"redesign {cell['redesign_over_prefill']['median']:.2f} prefills", flush=True)
+    print(f"redesign {cell['redesign_over_prefill']['median']:.2f} prefills,", end=" ")
+    print(f"a try {cell['try_over_prefill']['median']:.3f}", flush=True)
     return [cell]
 
 
@@ -110,6 +113,18 @@ def _design(side: str, model: Any, ids: Tensor) -> None:
     else:
         run = linearize(model, ids, chunk=FeatureLQR().columns(1), keep=True)
         FeatureLQR().solve(Evidence(features, Averaged((run,))))
+
+
+def _attempt(model: Any, ids: Tensor) -> Side:
+    """The last token through all blocks behind its prefix: what trying a law out costs once."""
+    run = linearize(model, ids, chunk=FeatureLQR().columns(1), keep=True)
+
+    def attempt() -> None:
+        x = run.states[:1].T
+        for block in range(len(run.blocks)):
+            x = run.outputs(block, x)
+
+    return attempt
 
 
 def _direction(n: int, blocks: int) -> Direction:

@@ -9,19 +9,20 @@ from steersman.artifact import Parts
 from steersman.control import (
     Absolute,
     AffineLaw,
-    Capped,
     DisturbanceObserver,
     Law,
     Paper,
     Readout,
     Reference,
+    Relative,
     Units,
 )
 from steersman.directions import Features
-from steersman.engines import AtPrompt, Channel, Tokens
+from steersman.engines import AtPrompt, Channel, Made, Tokens
 from steersman.errors import InputError
 from steersman.methods import ExecutionName, Method, ReferenceName
-from steersman.relinearizing import at_prompt
+from steersman.rehearsing import Rehearsal
+from steersman.relinearizing import at_prompt, limited
 from steersman.request import RelinearizeName, Request, Rows
 
 _One = TypeVar("_One")
@@ -50,20 +51,29 @@ def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = No
     controller, features = parts.controller, parts.features
     against, how = _choices(parts, request)
     tokens = _tokens(parts, request, against)
-    planned, anew = how == "plan", _anew(parts, request, model, how)
-    natural = units_of(features)
+    planned, natural = how == "plan", units_of(features)
     held = 0.0 if against == "relative" else None
     targets = request.targets(features.names, held).to(features.norm)
+    final = Readout(features.vectors[-1], features.norm[-1], features.origin[-1])
     law: Law[Any]
-    setpoint: Reference
     if planned:
         law = AffineLaw.schedule(controller.plan, controller.active)
-        setpoint, units = Absolute(targets), Units.plain(law.blocks)
     else:
         law = parts.method.law(controller)
-        setpoint, units = _measured(targets, request, against, natural, parts)
+
+    def asked(targets: Tensor) -> tuple[Reference, Units]:
+        if planned:
+            return Absolute(targets), Units.plain(law.blocks)
+        return _measured(targets, request, against, natural, parts)
+
+    setpoint, units = asked(targets)
+    rehearsal = None
+    if not request.paper and parts.method.in_units:
+        counted = Relative if planned else lambda targets: asked(targets)[0]
+        rehearsal = Rehearsal(targets, lambda targets: asked(targets)[0], counted, final)
+    anew = _anew(parts, request, model, how, rehearsal)
     return Channel(
-        law=_limited(law, request.cap),
+        law=limited(law, request.cap),
         reference=setpoint,
         units=units,
         watch=features.vectors,
@@ -75,7 +85,7 @@ def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = No
         at_prompt=anew,
         at_token=anew if request.relinearize == "token" else None,
         names=features.names,
-        final=Readout(features.vectors[-1], features.norm[-1], features.origin[-1]),
+        final=final,
         observer=_observer(parts.method, request, how),
     )
 
@@ -105,10 +115,6 @@ def grouped(steerings: Sequence[_One | None]) -> list[tuple[_One, Rows]]:
     return [(one, tuple(i for i, s in enumerate(steerings) if s is one)) for one in unique]
 
 
-def _limited(law: Law[Any], cap: float | None) -> Law[Any]:
-    return law if cap is None else Capped(law, cap)
-
-
 def _measured(
     targets: Tensor, request: Request, against: ReferenceName, natural: Units, parts: Parts
 ) -> tuple[Reference, Units]:
@@ -135,21 +141,27 @@ def _tokens(parts: Parts, request: Request, against: ReferenceName) -> Tokens:
     return "matching" if known and against == "relative" else parts.method.tokens
 
 
-def _anew(parts: Parts, request: Request, model: nn.Module, how: ExecutionName) -> AtPrompt | None:
+def _anew(
+    parts: Parts,
+    request: Request,
+    model: nn.Module,
+    how: ExecutionName,
+    rehearsal: Rehearsal | None,
+) -> AtPrompt | None:
     """What solves the law again at each prompt, where that was asked for."""
     if request.relinearize not in get_args(RelinearizeName):
         raise InputError(f"relinearize is {request.relinearize!r}; choose fit, prompt or token.")
     if request.relinearize == "fit":
         return None
-    make = at_prompt(model, parts, how == "plan")
+    make = at_prompt(model, parts, how == "plan", request.cap, rehearsal)
     # lambda_ is a value of the feature itself, whose units no trajectory changes.
     fixed = units_of(parts.features) if request.paper else None
 
-    def limited(prompts: tuple[Tensor, ...], owner: object) -> tuple[Law[Any], Units]:
-        law, units = make(prompts, owner)
-        return _limited(law, request.cap), units if fixed is None else fixed
+    def in_those(prompts: tuple[Tensor, ...], owner: object) -> Made:
+        made = make(prompts, owner)
+        return made if fixed is None else made._replace(units=fixed)
 
-    return limited
+    return in_those
 
 
 def _observer(method: Method, request: Request, how: ExecutionName) -> DisturbanceObserver | None:

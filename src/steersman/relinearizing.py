@@ -1,20 +1,34 @@
 """A steering solved again at a trajectory of its own: that of a prompt, or of what follows it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from steersman.artifact import Parts
-from steersman.control import Law, RowsLaw, Units
-from steersman.engines import AtPrompt
+from steersman.control import Capped, Law, RowsLaw, Units
+from steersman.engines import AtPrompt, Made
 from steersman.errors import InputError
 from steersman.methods import Controller, Evidence, Method
-from steersman.plant import Averaged, linearize
+from steersman.plant import Averaged, Linearization, linearize
+from steersman.rehearsing import Rehearsal
 
 
-def at_prompt(model: nn.Module, parts: Parts, planned: bool) -> AtPrompt:
+class _Solved(NamedTuple):
+    """What was solved at one prompt, and where."""
+
+    controller: Controller
+    run: Linearization
+
+
+def at_prompt(
+    model: nn.Module,
+    parts: Parts,
+    planned: bool,
+    cap: float | None = None,
+    rehearsal: Rehearsal | None = None,
+) -> AtPrompt:
     """What makes the law of every row from its own prompt.
 
         A_t = d f_t(x_t) / d x_t   at the last token of the row's prompt, unsteered
@@ -25,6 +39,8 @@ def at_prompt(model: nn.Module, parts: Parts, planned: bool) -> AtPrompt:
         model: the model that is about to run.
         parts: of the steering.
         planned: whether the law is to run as a plan.
+        cap: the longest input relative to the state; None is no cap.
+        rehearsal: tries every row's law out at its prompt; None leaves the targets as they are.
 
     Raises:
         InputError: the method needs no plant, or more of it than products.
@@ -37,20 +53,39 @@ def at_prompt(model: nn.Module, parts: Parts, planned: bool) -> AtPrompt:
             + " Use relinearize='fit'."
         )
 
-    def solve(ids: Tensor, owner: object) -> Controller:
+    def solve(ids: Tensor, owner: object) -> _Solved:
         columns = method.columns(len(parts.features))
         run = linearize(model, ids[None], chunk=columns, asleep=owner, keep=True)
-        return method.solve(Evidence(parts.features, Averaged((run,)), natural=parts.natural))
+        evidence = Evidence(parts.features, Averaged((run,)), natural=parts.natural)
+        return _Solved(method.solve(evidence), run)
 
-    def make(prompts: tuple[Tensor, ...], owner: object) -> tuple[Law[Any], Units]:
-        solved: dict[tuple[int, ...], Controller] = {}
+    def stacked(controllers: Sequence[Controller]) -> tuple[Law[Any], Units]:
+        law, units = _stacked(method, controllers, planned)
+        return limited(law, cap), units
+
+    def make(prompts: tuple[Tensor, ...], owner: object) -> Made:
+        solved: dict[tuple[int, ...], _Solved] = {}
         keys = [tuple(ids.tolist()) for ids in prompts]
         for key, ids in zip(keys, prompts, strict=True):
             if key not in solved:  # beams and samples of one prompt share its law
                 solved[key] = solve(ids, owner)
-        return _stacked(method, [solved[key] for key in keys], planned)
+        law, units = stacked([solved[key].controller for key in keys])
+        if rehearsal is None:
+            return Made(law, units)
+        moved: dict[tuple[tuple[int, ...], int], Tensor] = {}
+        parts = [(key, rehearsal.which(row, len(keys))) for row, key in enumerate(keys)]
+        for key, target in parts:
+            if (key, target) not in moved:
+                alone = stacked([solved[key].controller])
+                moved[key, target] = rehearsal.moved(*alone, solved[key].run, target)
+        return Made(law, units, torch.cat([moved[part] for part in parts]))
 
     return make
+
+
+def limited(law: Law[Any], cap: float | None) -> Law[Any]:
+    """The law with a cap on its inputs, where there is one."""
+    return law if cap is None else Capped(law, cap)
 
 
 def _stacked(

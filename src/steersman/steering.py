@@ -122,7 +122,9 @@ class Steering:
             relinearize: "fit" steers by the plant averaged over the fit's prompts; "prompt" solves
                 again at the trajectory of each prompt of the batch, as it arrives, for methods that
                 know the plant by its products; "token" at that of every token too, as it is
-                generated. A prompt must then come in one pass, and tokens one by one.
+                generated. The law is tried out at that token first, and what it misses, as long
+                pushes bend the blocks, moves its target. A prompt must then come in one pass, and
+                tokens one by one.
             correction: the share of what a token's final feature missed that the next token is
                 asked for in addition, below 2: integral action from token to token, which makes
                 tracking offset-free where what disturbs it lasts. Feedback only; 0 is none.

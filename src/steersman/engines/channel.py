@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,23 @@ from steersman.control import DisturbanceObserver, Law, Readout, Reference, Unit
 from steersman.errors import InputError, ShapeError
 
 Tokens = Literal["last", "all", "matching"]
-AtPrompt = Callable[[tuple[Tensor, ...], object], tuple[Law[Any], Units]]
+
+
+class Made(NamedTuple):
+    """A law that was made for the rows of a batch.
+
+    Attributes:
+        law: the law.
+        units: natural units of its observations.
+        moved: by how much each row's target is moved, `(rows, features)`; None is not at all.
+    """
+
+    law: Law[Any]
+    units: Units
+    moved: Float[Tensor, "rows features"] | None = None
+
+
+AtPrompt = Callable[[tuple[Tensor, ...], object], Made]
 """Makes a law for prompts: given the token ids of each row without padding, and who holds hooks on
 the model that lie asleep meanwhile."""
 
@@ -38,6 +54,7 @@ class Channel:
         names: what the watched features are called.
         final: the features after the last block, where anything is to be known of them.
         observer: corrects the reference from one token to the next by what was missed.
+        moved: by how much the target of each row that it steers is moved; None is not at all.
 
     Raises:
         InputError: unknown `tokens`, nothing to match, or `rows` that name a prompt twice.
@@ -58,6 +75,7 @@ class Channel:
     names: tuple[str, ...] = ("feature",)
     final: Readout | None = None
     observer: DisturbanceObserver | None = None
+    moved: Float[Tensor, "rows features"] | None = None
 
     def __post_init__(self) -> None:
         """Check the parts against each other."""
@@ -86,6 +104,19 @@ class Channel:
         if self.final is None:
             raise InputError("nothing is read after the last block: give final.")
         return self.final.V
+
+    def asked(self, copies: int, tokens: int, device: torch.device) -> Reference:
+        """The reference of every token, each row's target moved where it is.
+
+        Args:
+            copies: rows of the batch for each prompt.
+            tokens: of each row.
+            device: where they are.
+        """
+        asked = self.reference.repeated(copies * tokens, device)
+        if self.moved is None:
+            return asked
+        return asked.moved(self.moved.to(device).repeat_interleave(tokens, dim=0))
 
     def to(self, device: torch.device) -> "Channel":
         """The same channel on another device."""

@@ -75,8 +75,7 @@ class Lane:
         self.reference = channel.reference
         if planned is None:
             # A target for each prompt becomes one for each token: its copies, then their tokens.
-            times = copies * window.length
-            self.reference = channel.reference.repeated(times, window.valid.device)
+            self.reference = channel.asked(copies, window.length, window.valid.device)
         self.tokens_each = window.length
         self.copies = copies
         self.start: Tensor | None = None
@@ -269,8 +268,8 @@ def _made(
     owner: object,
 ) -> Channel:
     chosen = range(len(ids)) if rows is None else rows.tolist()
-    law, units = make(tuple(ids[row][valid[row]] for row in chosen), owner)
-    return replace(channel, law=law, units=units)
+    made = make(tuple(ids[row][valid[row]] for row in chosen), owner)
+    return replace(channel, law=made.law, units=made.units, moved=made.moved)
 
 
 def _fully(opened: Tensor) -> bool | None:

@@ -46,8 +46,8 @@ def _planned(channel: Channel, copies: int) -> Planned | None:
     law, reference, units = channel.law, channel.reference, channel.units
     if reference.needs_nominal or channel.observer is not None or units.norm.ndim > 3:
         return None
-    rows = 1 if reference.rows is None else reference.rows * copies
-    known = law.known(reference.repeated(copies, units.norm.device).offsets(units, rows))
+    asked = channel.asked(copies, 1, units.norm.device)
+    known = law.known(asked.offsets(units, 1 if asked.rows is None else asked.rows))
     if known is None:
         return None
     lengths = torch.linalg.vector_norm(torch.stack([*known, torch.zeros_like(known[0])]), dim=-1)

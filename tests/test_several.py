@@ -16,6 +16,7 @@ import steersman as sm
 from steersman.errors import ArtifactError, InputError
 from steersman.methods import Evidence, FeatureLQR
 from steersman.plant import Averaged, linearize
+from steersman.rehearsing import NEAR, TRIES
 from steersman.request import Strength
 
 Models = Callable[[str], PreTrainedModel]
@@ -139,7 +140,32 @@ def test_relinearized_it_is_the_joint_design_on_the_prompts_own_plant(
     solved = replace(steering, controller=steering.method.solve(Evidence(steering.features, plant)))
     target = {"truth": 1.0, "mood": -0.5}
     found = logits(model, steering, prompt, target, relinearize="prompt")
-    torch.testing.assert_close(found, logits(model, solved, prompt, target), rtol=1e-4, atol=1e-4)
+    # Tried out by running the model itself: what the first try misses, the second is asked for too.
+    start, asked, tries = finals(model, solved, prompt, dict.fromkeys(target, 0.0)), target, []
+    for _ in range(TRIES):
+        at = finals(model, solved, prompt, asked)
+        missed = {name: target[name] - (at[name] - start[name]) for name in target}
+        tries.append((max(map(abs, missed.values())), asked))
+        if tries[-1][0] < NEAR:
+            break
+        asked = {name: asked[name] + missed[name] for name in target}
+    best = min(tries, key=lambda one: one[0])[1]
+    assert best != target
+    torch.testing.assert_close(found, logits(model, solved, prompt, best), rtol=1e-4, atol=1e-4)
+
+
+def finals(model: Any, steering: sm.Steering, ids: Tensor, target: Any) -> dict[str, float]:
+    """The features after the last block at the last token, in natural units."""
+    with steering.attach(model, target, tokens="last") as run, torch.no_grad():
+        model(ids)
+    norms, origins = (getattr(steering.features, name)[-1] for name in ("norm", "origin"))
+    found = [float(torch.as_tensor(trace.final)[0, -1]) for trace in run.traces()]
+    return {
+        name: float((raw - origin) / norm)
+        for name, raw, norm, origin in zip(
+            steering.features.names, found, norms, origins, strict=True
+        )
+    }
 
 
 BEAMS: list[tuple[dict[str, Any], dict[str, Any]]] = [

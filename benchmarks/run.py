@@ -20,6 +20,7 @@ import calibration
 import closed_loop
 import design
 import equal_divergence
+import executing
 import holding
 import indicators
 import linearisation
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
     "closed_loop": closed_loop.parts,
     "design": design.parts,
     "equal_divergence": equal_divergence.parts,
+    "executing": executing.parts,
     "holding": holding.parts,
     "indicators": indicators.parts,
     "linearisation": linearisation.parts,

@@ -27,10 +27,7 @@ BATCH = 50
 
 def parts(config: dict[str, Any]) -> Parts:
     """Every behaviour of the wind tunnel, and every model of the public ones."""
-    return {
-        **{name: partial(_cells, config, name, _behaviour) for name in config["behaviours"]},
-        **{name: partial(_cells, config, name, _story_model) for name in config["models"]},
-    }
+    return {name: partial(_cells, config, name) for name in config["behaviours"] + config["models"]}
 
 
 class Subject(NamedTuple):
@@ -41,49 +38,52 @@ class Subject(NamedTuple):
     fit: Callable[[Method], Steering]
     tuning: list[str]
     prompts: list[str]
+    desired: list[str]
+
+
+def subject(config: dict[str, Any], name: str) -> Subject:
+    """A behaviour of the wind tunnel or a public story model, with prompts of no fit."""
+    return _story_model(config, name) if name in config["models"] else _behaviour(config, name)
 
 
 def _behaviour(config: dict[str, Any], name: str) -> Subject:
     model, tokenizer = load()
-    asked, seed = behaviour(name), config["prompt_seed"]
-    tuning, prompts = (
-        [str(text) for text in asked.pairs(seed + more, config[size]).undesired]
-        for more, size in ((1, "tuning_prompts"), (0, "prompts"))
-    )
-    fit = partial(fit_behaviour, model, tokenizer, asked)
-    return Subject(model, tokenizer, lambda method: fit(method=method), tuning, prompts)
+    fit = partial(fit_behaviour, model, tokenizer, behaviour(name))
+    drawn = _drawn(config, behaviour(name).pairs)
+    return Subject(model, tokenizer, lambda method: fit(method=method), *drawn)
 
 
 def _story_model(config: dict[str, Any], name: str) -> Subject:
     model, tokenizer = stories.open_model(name)
-    seed = config["prompt_seed"]
-    tuning, prompts = (
-        list(stories.pairs(config[size], seed + more, stories.SCORE_NAMES).undesired)
-        for more, size in ((1, "tuning_prompts"), (0, "prompts"))
-    )
     pairs = stories.pairs(config["pairs"], 0)
+    drawn = _drawn(config, lambda seed, count: stories.pairs(count, seed, stories.SCORE_NAMES))
 
     def fitted(method: Method) -> Steering:
         return sm.fit(model, tokenizer, pairs, method=method, progress=False)
 
-    return Subject(model, tokenizer, fitted, tuning, prompts)
+    return Subject(model, tokenizer, fitted, *drawn)
 
 
-def _cells(
-    config: dict[str, Any], name: str, subject_of: Callable[[dict[str, Any], str], Subject]
-) -> list[Cell]:
+def _drawn(config: dict[str, Any], pairs: Callable[[int, int], Any]) -> list[list[str]]:
+    """Undesired examples to tune on, others to score on, and the desired ones of their pairs."""
+    seed, scored = config["prompt_seed"], pairs(config["prompt_seed"], config["prompts"])
+    tuning = pairs(seed + 1, config["tuning_prompts"]).undesired
+    return [[str(text) for text in side] for side in (tuning, scored.undesired, scored.desired)]
+
+
+def _cells(config: dict[str, Any], name: str) -> list[Cell]:
     warnings.simplefilter("ignore", UserWarning)
-    subject, cells = subject_of(config, name), []
+    one, cells = subject(config, name), []
     for way in config["ways"]:
-        steering = subject.fit(METHODS[way["method"]](**way.get("settings", {})))
-        prompts = subject.prompts[: way.get("prompts")]
+        steering = one.fit(METHODS[way["method"]](**way.get("settings", {})))
+        prompts = one.prompts[: way.get("prompts")]
         for target in way.get("targets", config["targets"]):
             settings = dict(way.get("attach", {}))
             if "lambdas" in way:
-                settings["lambda_"] = _best_lambda(subject, steering, way["lambdas"], target)
+                settings["lambda_"] = _best_lambda(one, steering, way["lambdas"], target)
             else:
                 settings["target"] = target
-            seen = observed(subject, prompts, steering, settings, config["new_tokens"])
+            seen = observed(one, prompts, steering, settings, config["new_tokens"])
             error = errors(steering, seen, target, settings)
             first, later = error[:, 0], error[:, 1:]
             cells.append(

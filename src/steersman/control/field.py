@@ -62,6 +62,11 @@ class AffineField(Law[None]):
     def _acting(self) -> tuple[bool, ...]:
         return tuple(bool(G.any()) for G in self.G)
 
+    @cached_property
+    def _at(self) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
+        """`H_t, G_t, o_t` of each block: views that are not made anew for every token."""
+        return tuple(zip(self.H, self.G, self.o, strict=True))
+
     def is_active(self, block: int) -> bool:
         """Whether the law acts at `block`."""
         return super().is_active(block) and self._acting[block]
@@ -85,5 +90,5 @@ class AffineField(Law[None]):
         require_shape("reference", reference, ("rows", len(x)), ("k", 1))
         if not self.is_active(block):
             return None, torch.zeros_like(x, dtype=self.dtype)
-        seen = self.o[block] + x.to(self.dtype) @ self.H[block]
-        return None, (reference.to(self.dtype) * seen) @ self.G[block].mT
+        H, G, o = self._at[block]
+        return None, (reference.to(self.dtype) * (o + x.to(self.dtype) @ H)) @ G.mT

@@ -171,6 +171,11 @@ class AffineLaw(Law[None]):
         """`G_t'` of each block, `(k, n)`: views that are not made anew for every token."""
         return self.G.mT.unbind(0)
 
+    @cached_property
+    def _observed(self) -> tuple[Tensor, ...]:
+        """`H_t` of each block."""
+        return self.H.unbind(0)
+
     def is_active(self, block: int) -> bool:
         """Whether the law acts at `block`."""
         return super().is_active(block) and (self.active is None or block in self.active)
@@ -181,7 +186,7 @@ class AffineLaw(Law[None]):
 
     def observe(self, x: Float[Tensor, "rows n"], block: int) -> Float[Tensor, "rows k"]:
         """`z = H_t' x` for each row, taken in the law's precision and not in the model's."""
-        return x.to(self.dtype) @ self.H[block]
+        return x.to(self.dtype) @ self._observed[block]
 
     def known(
         self, references: Float[Tensor, "blocks rows k"]

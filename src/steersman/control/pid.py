@@ -1,6 +1,7 @@
 """Proportional, integral and derivative feedback of one feature, over depth."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -118,7 +119,7 @@ class PIDLaw(Law[PIDState]):
 
     def observe(self, x: Float[Tensor, "rows n"], block: int) -> Float[Tensor, "rows k"]:
         """`v_t' x` for each row."""
-        return (x.to(self.dtype) @ self.v[block]).unsqueeze(-1)
+        return (x.to(self.dtype) @ self._observed[block]).unsqueeze(-1)
 
     def step(
         self,
@@ -134,24 +135,32 @@ class PIDLaw(Law[PIDState]):
             return state, torch.zeros_like(x, dtype=self.dtype)
         error = (reference - self.observe(x, block)).squeeze(-1)
         integral = state.integral.to(error) + error
-        change = torch.zeros_like(error) if state.previous is None else error - state.previous
-        wanted = self.kp * error + self.ki * integral + self.kd * change
-        given = self._held(wanted, x, block)
+        wanted = self.kp * error
+        if self.ki:
+            wanted = wanted + self.ki * integral
+        if self.kd and state.previous is not None:
+            wanted = wanted + self.kd * (error - state.previous)
+        if self.cap is None:
+            return PIDState(integral, error), wanted.unsqueeze(-1) * self._along[block]
+        given = self._held(wanted, self.cap, x, block)
         short = given != wanted
         waits = short & (wanted * error * self.ki > 0)
         kept = torch.where(waits, state.integral.to(error), integral)
-        held_back = None if self.cap is None else short
-        return PIDState(kept, error, held_back), given.unsqueeze(-1) * self._along(block)
+        return PIDState(kept, error, short), given.unsqueeze(-1) * self._along[block]
 
-    def _along(self, block: int) -> Float[Tensor, " n"]:
-        return (self.v if self.p is None else self.p)[block]
+    @cached_property
+    def _along(self) -> tuple[Tensor, ...]:
+        """What is added for one unit at each block: views that are not made anew every token."""
+        return (self.v if self.p is None else self.p).unbind(0)
+
+    @cached_property
+    def _observed(self) -> tuple[Tensor, ...]:
+        return self.v.unbind(0)
 
     def _held(
-        self, wanted: Float[Tensor, " rows"], x: Float[Tensor, "rows n"], block: int
+        self, wanted: Float[Tensor, " rows"], cap: float, x: Float[Tensor, "rows n"], block: int
     ) -> Float[Tensor, " rows"]:
-        if self.cap is None:
-            return wanted
-        most = self.cap * torch.linalg.vector_norm(x.to(self.dtype), dim=-1)
+        most = cap * torch.linalg.vector_norm(x.to(self.dtype), dim=-1)
         # A state without contrast has v = 0, and any number of it is as long as none.
-        length = torch.linalg.vector_norm(self._along(block))
+        length = torch.linalg.vector_norm(self._along[block])
         return wanted.clamp(-most / length, most / length) if bool(length) else wanted

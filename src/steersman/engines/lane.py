@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from steersman.engines.channel import AtPrompt, Channel
-from steersman.engines.planned import Planned, Plans
+from steersman.engines.planned import Asked, Plans, offsets_of
 from steersman.engines.recorder import Recorder
 from steersman.engines.window import Sequences, Window, matching
 from steersman.errors import InputError
@@ -41,7 +41,7 @@ class Pass:
         self.fired = 0
         copies = _copies(window.batch, prompts)
         self.lanes = tuple(
-            Lane(channel, window, sequences, copies, plans.of(index, channel, copies))
+            Lane(index, channel, window, sequences, copies, plans)
             for index, channel in enumerate(channels)
         )
 
@@ -50,20 +50,22 @@ class Lane:
     """One channel in one forward pass: its rows, its open tokens, its law's state.
 
     Args:
+        index: which of the run's steerings.
         channel: the steering.
         window: the tokens that pass.
         sequences: where their prompts end.
         copies: rows of the batch for each prompt.
-        planned: what is added whatever the states are; None where that depends on them.
+        plans: what earlier passes have worked out.
     """
 
     def __init__(
         self,
+        index: int,
         channel: Channel,
         window: Window,
         sequences: Sequences,
         copies: int,
-        planned: Planned | None,
+        plans: Plans,
     ) -> None:
         """Which rows and tokens it has."""
         self.rows = _rows(channel.rows, copies, window)
@@ -71,11 +73,13 @@ class Lane:
         self.open = opened if self.rows is None else opened[self.rows]
         self.count = self.open.numel()
         self.fully = _fully(self.open)
-        self.planned = planned
+        self.planned = plans.of(index, channel, copies)
+        self._asked: Asked | None = None
         self.reference = channel.reference
-        if planned is None:
+        if self.planned is None:
             # A target for each prompt becomes one for each token: its copies, then their tokens.
-            self.reference = channel.asked(copies, window.length, window.valid.device)
+            self._asked = plans.asked(index, channel, copies, window.length, self.count)
+            self.reference = self._asked.reference
         self.tokens_each = window.length
         self.copies = copies
         self.start: Tensor | None = None
@@ -84,7 +88,6 @@ class Lane:
         self.state = channel.law.init(self.count)
         self.observed: dict[int, Tensor] = {}
         self.nominal: dict[int, Tensor] = {}
-        self._known: tuple[Channel, tuple[Tensor, ...]] | None = None
 
     def tokens(self, window: Window, skip: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """Steered, valid and ids of this lane's new tokens."""
@@ -200,11 +203,12 @@ class Lane:
         self.denied = found if self.denied is None else self.denied + found.to(self.denied)
 
     def _offsets(self, channel: Channel) -> tuple[Tensor, ...]:
-        """What is known of the setpoints, computed once a pass on each device."""
-        if self._known is None or self._known[0] is not channel:
-            units = channel.units.repeated(self.tokens_each)
-            self._known = (channel, self.reference.offsets(units, self.count).unbind(0))
-        return self._known[1]
+        """What is known of the setpoints, on the channel's device."""
+        known = self._asked
+        if known is None or known.channel is not channel or known.reference is not self.reference:
+            offsets = offsets_of(channel, self.reference, self.tokens_each, self.count)
+            known = self._asked = Asked(channel, self.reference, offsets)
+        return known.offsets
 
     def _added(self, y: Tensor, u: Tensor) -> Tensor:
         moved = y + u.to(y)

@@ -253,7 +253,8 @@ class Run:
             return None
         current = self._current()
         x = hidden_in(args, kwargs)
-        channels, y = self._channels_on(x.device), hidden_out(output)
+        channels, before = self._channels_on(x.device), hidden_out(output)
+        y = before
         last = block + 1 == len(self._blocks)
         if current.passive:
             for index in self._relative:
@@ -280,7 +281,7 @@ class Run:
             for index, channel in enumerate(channels):
                 recorder = self._recorders[-1][index]
                 current.lanes[index].show_final(channel, y, recorder, current.skip)
-        return output if y is hidden_out(output) else with_hidden(output, y)
+        return output if y is before else with_hidden(output, y)
 
     def _current(self) -> Pass:
         if self._pass is None:

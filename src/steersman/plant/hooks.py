@@ -163,7 +163,9 @@ def hidden_out(output: Any) -> Tensor:
     Raises:
         ArchitectureError: there is none.
     """
-    first = output
+    if isinstance(output, Tensor):
+        return output
+    first = None
     if isinstance(output, Mapping):
         first = next(iter(output.values()), None)
     elif isinstance(output, tuple | list):

@@ -103,9 +103,8 @@ def bound(
     """
     from steersman import bounding
     from steersman.bounding.saving import SIGNATURE
-    from steersman.cli.models import open_model, open_prompts
+    from steersman.cli.models import open_prompts, open_steered
     from steersman.cli.strengths import strength_of
-    from steersman.steering import Steering
 
     asked = strength_of(target, "--target")
     if file is not None:
@@ -113,8 +112,7 @@ def bound(
     examples = open_prompts(prompts, count=count, seed=seed, chat=chat)
     others = [] if check is None else open_prompts(check, count=count, seed=seed + 1, chat=chat)
     note(f"{len(examples)} prompts")
-    loaded_steering = Steering.from_pretrained(steering)
-    loaded, tokenizer = open_model(model, dtype, device_map)
+    loaded_steering, loaded, tokenizer = open_steered(steering, model, dtype, device_map)
     found = bounding.bound(
         loaded_steering,
         loaded,

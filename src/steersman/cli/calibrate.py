@@ -126,16 +126,14 @@ def calibrate(
     Exits with 1 where no strength does.
     """
     from steersman import calibration
-    from steersman.cli.models import open_model, open_prompts
-    from steersman.steering import Steering
+    from steersman.cli.models import open_prompts, open_steered
 
     budget, ray = _budget(kl, perplexity, effort), _ray(along)
     if file is not None:
         require_free_file(file, _KEY)
     examples = open_prompts(prompts, count=count, seed=seed, chat=chat)
     note(f"{len(examples)} prompts")
-    loaded_steering = Steering.from_pretrained(steering)
-    loaded, tokenizer = open_model(model, dtype, device_map)
+    loaded_steering, loaded, tokenizer = open_steered(steering, model, dtype, device_map)
     found = calibration.calibrate(
         loaded_steering,
         loaded,

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,13 +16,18 @@ from steersman.cli.options import (
     Correction,
     DeviceMap,
     Dtype,
+    Evaluations,
     ExecutionOption,
+    JsonFile,
     Model,
     NewTokens,
+    PromptCount,
     Quiet,
     ReferenceOption,
     RelinearizeOption,
+    SteeringArgument,
     TokensOption,
+    UnseenPrompts,
 )
 from steersman.errors import InputError
 
@@ -33,24 +37,6 @@ if TYPE_CHECKING:
 _KEY = "steersman_calibration"
 _ROUNDING = 1e-8
 
-SavedSteering = Annotated[
-    str,
-    typer.Argument(
-        metavar="STEERING",
-        help="A folder saved by fit, or owner/name on the hub.",
-        show_default=False,
-    ),
-]
-Prompts = Annotated[
-    str,
-    typer.Option(
-        "--prompts",
-        "-p",
-        metavar="FILE",
-        help="Prompts that the fit has not seen: a txt, csv, json, jsonl or parquet file, or "
-        "[bold]windtunnel:toxicity[/bold] and other behaviours of the wind tunnel.",
-    ),
-]
 Divergence = Annotated[
     float | None,
     typer.Option(
@@ -86,19 +72,13 @@ Maximum = Annotated[
     float, typer.Option(help="Largest strength to try; below zero searches downwards.")
 ]
 Tolerance = Annotated[float, typer.Option(help="How exactly, as a share of the strength.")]
-Evaluations = Annotated[int, typer.Option(help="How many strengths are tried at most.")]
-Count = Annotated[int, typer.Option(min=1, help="Prompts drawn from the wind tunnel.")]
 SamplingSeed = Annotated[int, typer.Option(help="Of the sampling.")]
-JsonFile = Annotated[
-    Path | None,
-    typer.Option("--json", metavar="FILE", help="Write it all here, too.", show_default=False),
-]
 
 
 def calibrate(
     model: Model,
-    steering: SavedSteering,
-    prompts: Prompts,
+    steering: SteeringArgument,
+    prompts: UnseenPrompts,
     kl: Divergence = None,
     perplexity: Ratio = None,
     effort: Push = None,
@@ -115,7 +95,7 @@ def calibrate(
     seed: SamplingSeed = 0,
     batch_size: BatchSize = 16,
     chat: Chat = False,
-    count: Count = 64,
+    count: PromptCount = 64,
     dtype: Dtype = "auto",
     device_map: DeviceMap = None,
     quiet: Quiet = False,

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from steersman.calibration.aims import Aim
-from steersman.calibration.effects import Estimate
+from steersman.estimates import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -25,7 +25,10 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number, and how well it is known.
+    """A number of any kind with an interval, which need not lie evenly about it.
+
+    Unlike a mean with its standard error it holds for skewed numbers, and for those that are no
+    means, such as a correlation.
 
     Args:
         value: of all rows.

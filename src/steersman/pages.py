@@ -3,12 +3,11 @@
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from uuid import uuid4
 
 import jinja2
 from markupsafe import Markup
 
-from steersman.errors import InputError
+from steersman.files import write_whole
 
 THEME = """
 :root {
@@ -75,18 +74,7 @@ def write_page(page: str, path: str | Path) -> Path:
     Raises:
         InputError: it cannot be written there; what was there before is untouched.
     """
-    path = Path(path)
-    draft = path.with_name(f".{path.name}.{uuid4().hex}")
-    content = writable(page).encode()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(content)
-        draft.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write the page {path}: {error.strerror or error}.") from error
-    finally:
-        draft.unlink(missing_ok=True)
-    return path
+    return write_whole(writable(page), Path(path), "the page")
 
 
 def writable(text: str) -> str:

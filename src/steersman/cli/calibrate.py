@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from steersman.cli.console import note, out, require_free_file, write_whole
+from steersman.cli.console import note, out, require_free_file
 from steersman.cli.options import (
     BatchSize,
     Chat,
@@ -30,6 +30,7 @@ from steersman.cli.options import (
     UnseenPrompts,
 )
 from steersman.errors import InputError
+from steersman.files import write_whole
 
 if TYPE_CHECKING:
     from steersman.calibration import Budget, Calibration

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import IO, Any
-from uuid import uuid4
 
 from steersman.errors import InputError, MismatchError
+from steersman.files import write_whole
 
 try:
     import fcntl
@@ -145,15 +145,8 @@ def write_json(value: Any, path: Path) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    draft = path.with_name(f".{path.name}.{uuid4().hex}")
     text = json.dumps(value, allow_nan=False, ensure_ascii=False, indent=2) + "\n"
-    try:
-        draft.write_bytes(text.encode("utf-8", "backslashreplace"))
-        draft.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(text.encode("utf-8", "backslashreplace"), path)
 
 
 def differences(there: Any, here: Any, name: str = "") -> Iterable[str]:

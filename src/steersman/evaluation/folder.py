@@ -9,12 +9,12 @@ run.json        when, how long, on what
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from math import isfinite
 from pathlib import Path
 from typing import IO, Any
 
 from steersman.errors import InputError, MismatchError
 from steersman.files import write_whole
+from steersman.jsonable import plain
 
 try:
     import fcntl
@@ -27,17 +27,6 @@ _LOCK = ".lock"
 
 Row = dict[str, Any]
 """One sample as it is written down."""
-
-
-def plain(value: Any) -> Any:
-    """As JSON has it: what is not finite as null, mappings with texts for keys."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
-    if isinstance(value, float) and not isfinite(value):
-        return None
-    return value
 
 
 class Folder:

@@ -7,7 +7,6 @@ has every option of the `lm_eval` command; in Python, `simple_evaluate(model=Ste
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,12 +15,13 @@ from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 from torch.nn.utils.rnn import pad_sequence
 
+from steersman.conditions import Condition
 from steersman.engines import Tokens
 from steersman.errors import InputError, MissingExtraError
 from steersman.methods import ExecutionName, ReferenceName
 from steersman.plant.forward import accepts
-from steersman.request import RelinearizeName, Request, Strength
-from steersman.steering import Steering, attach
+from steersman.request import RelinearizeName, Strength
+from steersman.steering import Steering
 from steersman.windtunnel import load as load_windtunnel
 
 try:
@@ -100,25 +100,17 @@ class SteeredLM(HFLM):
         super().__init__(pretrained=pretrained, device=device, **harness)
         if steering is not None and not isinstance(steering, Steering):
             steering = Steering.from_pretrained(steering)
-        self._steering = steering
-        self._asked: dict[str, Any] = {
-            "target": target,
-            "lambda_": lambda_,
-            "tokens": tokens,
-            "reference": reference,
-            "execution": execution,
-            "relinearize": relinearize,
-            "correction": correction,
-            "cap": cap,
-        }
+        self._condition = Condition(
+            *(steering, target, lambda_, tokens, reference, execution, relinearize, correction, cap)
+        )
         self._in_one_pass, self._token_by_token = True, False
-        if self._steering is not None:
-            self._attached()
-            self._decide(self._steering)
+        if steering is not None:
+            self._condition.attach(self.model)
+            self._decide(steering)
 
     def _decide(self, steering: Steering) -> None:
         """Whether a text may run at once, or its context has to be told from its continuation."""
-        request = Request.of(**self._asked)
+        request = self._condition.request
         if request.count:
             raise InputError(
                 f"there are {request.count} strengths, one a prompt, and the harness chooses its "
@@ -129,18 +121,12 @@ class SteeredLM(HFLM):
         made_for_prompt = channel.tokens == "last" or channel.at_prompt is not None
         self._in_one_pass = not (made_for_prompt or self._token_by_token)
 
-    def _attached(self) -> AbstractContextManager[Any]:
-        """The steering, attached anew: no batch goes on from the one before."""
-        if self._steering is None:
-            return nullcontext()
-        return attach(self.model, [self._steering], **self._asked, trace=False)
-
     def _model_call(self, *args: Any, **kwargs: Any) -> Tensor:
-        with self._attached():
+        with self._condition.attach(self.model):
             return super()._model_call(*args, **kwargs)  # type: ignore[no-any-return]
 
     def _model_generate(self, *args: Any, **kwargs: Any) -> Tensor:
-        with self._attached():
+        with self._condition.attach(self.model):
             return super()._model_generate(*args, **kwargs)  # type: ignore[no-any-return]
 
     def _loglikelihood_tokens(
@@ -191,7 +177,7 @@ class SteeredLM(HFLM):
             dtype=self.mixed_precision_dtype,
             enabled=self.mixed_precision_dtype is not None,
         )
-        with self._attached(), precision:
+        with self._condition.attach(self.model), precision:
             logits = self._run(contexts, answers)
         return [row[: len(answer) + 1] for row, answer in zip(logits, answers, strict=True)]
 
@@ -232,10 +218,11 @@ class SteeredLM(HFLM):
     def get_model_info(self) -> dict[str, Any]:
         """What the harness writes down of the model, and of its steering."""
         info: dict[str, Any] = super().get_model_info()
-        if self._steering is None:
+        steering = self._condition.steering
+        if steering is None:
             return info
-        made = {"summary": self._steering.summary(), **self._steering.provenance.to_json()}
-        asked = {name: value for name, value in self._asked.items() if value is not None}
+        made = {"summary": steering.summary(), **steering.provenance.to_json()}
+        asked = {n: value for n, value in self._condition.asked().items() if value is not None}
         return {**info, "steering": made, "asked": asked}
 
 

@@ -1,10 +1,13 @@
 """What all pages share: their colours, and that they are written whole or not at all."""
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from uuid import uuid4
 
-from steersman.errors import InputError
+import jinja2
+from markupsafe import Markup
+
+from steersman.files import write_whole
 
 THEME = """
 :root {
@@ -34,7 +37,28 @@ figcaption { color: var(--quiet); font-size: 0.875rem; margin-top: 0.6rem; }
 """
 """Colours and first rules of every page, for light, dark and paper."""
 
+Filters = Mapping[str, Callable[..., str]]
+"""Functions of one value that a template may call, by name."""
+
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def page_template(name: str, filters: Filters | None = None) -> jinja2.Template:
+    """A page of the package to be filled in: all that goes into it is escaped, nothing may lack.
+
+    Args:
+        name: of the template, which is given `theme` besides what it is rendered with.
+        filters: what it may call.
+    """
+    pages = jinja2.Environment(
+        loader=jinja2.PackageLoader("steersman"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters |= filters or {}
+    return pages.get_template(name, globals={"theme": Markup(THEME)})
 
 
 def write_page(page: str, path: str | Path) -> Path:
@@ -50,18 +74,7 @@ def write_page(page: str, path: str | Path) -> Path:
     Raises:
         InputError: it cannot be written there; what was there before is untouched.
     """
-    path = Path(path)
-    draft = path.with_name(f".{path.name}.{uuid4().hex}")
-    content = writable(page).encode()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(content)
-        draft.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write the page {path}: {error.strerror or error}.") from error
-    finally:
-        draft.unlink(missing_ok=True)
-    return path
+    return write_whole(writable(page), Path(path), "the page")
 
 
 def writable(text: str) -> str:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from steersman.errors import InputError
-from steersman.plots import THEME, figure_svg, write_page
+from steersman.pages import Filters, page_template, write_page
+from steersman.plots import figure_svg
 
 Sample = tuple[str, str, str]
 """A prompt, and what followed it without and with steering."""
@@ -89,20 +89,10 @@ def write_report(report: Report, path: str | Path) -> Path:
     """
     if not report.behaviours:
         raise InputError("there is nothing to report: behaviours is empty.")
-    pages = jinja2.Environment(
-        loader=jinja2.PackageLoader("steersman"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    pages.filters |= {"number": _number, "share": _share, "svg": _svg}
-    page = pages.get_template("report.html.j2").render(
-        report=report,
-        theme=Markup(THEME),
-        checks=_checks_measured(report.behaviours),
-    )
-    return write_page(page, path)
+    filters: Filters = {"number": _number, "share": _share, "svg": _svg}
+    template = page_template("report.html.j2", filters)
+    checks = _checks_measured(report.behaviours)
+    return write_page(template.render(report=report, checks=checks), path)
 
 
 def _checks_measured(behaviours: Sequence[BehaviourReport]) -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import sqrt
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from steersman.bounding.attachment import Attachment
 from steersman.bounding.runs import paired_runs
 from steersman.control import Effort, FeatureDesign, Plant
 from steersman.errors import InputError
+from steersman.estimates import mean_over
 from steersman.methods import Controller, FeatureLQR
 from steersman.plant import Example
 from steersman.steering import Steering
@@ -46,9 +46,8 @@ class CostReport:
     @property
     def ratio(self) -> tuple[float, float]:
         """Predicted over realised, the mean over prompts, and its standard error."""
-        ratios = self.predicted / self.realised
-        spread = float(ratios.std()) if len(ratios) > 1 else float("nan")
-        return float(ratios.mean()), spread / sqrt(len(ratios))
+        found = mean_over(self.predicted / self.realised)
+        return found.value, found.se
 
 
 def without_prefilter(steering: Steering, plant: Plant) -> Steering:

@@ -1,7 +1,6 @@
 """How often a bound holds on prompts that it was not made from, and how tight it is there."""
 
 from dataclasses import dataclass
-from math import sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -9,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from steersman.bounding.band import Band, band_named
+from steersman.estimates import mean_over
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -97,12 +97,11 @@ class Coverage:
     ) -> CoverageRow:
         errors, radius = errors[:, self.counted], radius[self.counted]
         held = (errors <= radius).double()
-        each = held.mean(dim=1)
-        spread = float(each.std()) if len(each) > 1 else float("nan")
+        pairs = mean_over(held.mean(dim=1))
         return CoverageRow(
             name=name,
-            pairs=float(each.mean()),
-            pairs_se=spread / sqrt(len(each)),
+            pairs=pairs.value,
+            pairs_se=pairs.se,
             runs=float(held.amin(dim=1).mean()),
             tightness=float((radius / errors).median()),
         )

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from steersman.bounding.calibration import Calibration
 from steersman.bounding.foresight import Foresight
 from steersman.control import Remainder
 from steersman.errors import ArtifactError, InputError, MismatchError, ShapeError
+from steersman.jsonable import plain, without_null
 from steersman.methods import ExecutionName
 from steersman.steering import Steering
 from steersman.store import read_document, read_fields, write_document
@@ -93,9 +94,7 @@ def written_bound(
         "signed": calibration.signed,
         **{name: getattr(calibration.remainder, name, None) for name in _REMAINDER},
     }
-    content["tensors"] = {
-        name: None if one is None else _plain(one.tolist()) for name, one in tensors.items()
-    }
+    content["tensors"] = {name: plain(one) for name, one in tensors.items()}
     return write_document(SIGNATURE, FORMAT, content, path)
 
 
@@ -154,7 +153,7 @@ class _Tensors:
     def __call__(self, name: str, *axes: str) -> Tensor:
         """One that has to be there."""
         try:
-            found = torch.tensor(_known(self._found.get(name)), dtype=torch.float64)
+            found = torch.tensor(without_null(self._found.get(name), inf), dtype=torch.float64)
         except (TypeError, ValueError, RuntimeError) as error:
             raise ArtifactError(f"{name!r} of {self._path} is no table of numbers.") from error
         expected = [self.sizes[axis] for axis in axes]
@@ -202,16 +201,3 @@ def _fingerprint(steering: Steering) -> str:
         found.update(name.encode())
         found.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
     return found.hexdigest()
-
-
-def _plain(values: Any) -> Any:
-    """Nested lists; null for infinity, which JSON does not know."""
-    if isinstance(values, list):
-        return [_plain(one) for one in values]
-    return values if isfinite(values) else None
-
-
-def _known(entry: Any) -> Any:
-    if isinstance(entry, list):
-        return [_known(one) for one in entry]
-    return inf if entry is None else entry

@@ -9,16 +9,11 @@ from typing import Any, ClassVar
 import torch
 
 from steersman.calibration.bisection import Bracket, Gap, largest, smallest
-from steersman.calibration.effects import (
-    Estimate,
-    divergence,
-    mean_over,
-    perplexity_ratio,
-    relative_effort,
-)
+from steersman.calibration.effects import divergence, perplexity_ratio, relative_effort
 from steersman.calibration.writing import Written
 from steersman.data import Example
 from steersman.errors import InputError
+from steersman.estimates import Estimate, mean_over
 
 Judge = Callable[[Sequence[Example], Sequence[str]], Sequence[Any]]
 """Prompts, and what followed each of them -> one number each."""

@@ -1,12 +1,12 @@
 """What a calibration found: the strength, what it is worth, and every strength that was tried."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from math import isfinite
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from steersman.calibration.aims import Aim
-from steersman.calibration.effects import Estimate
+from steersman.estimates import Estimate
+from steersman.jsonable import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -118,18 +118,6 @@ class Calibration:
     def to_json(self) -> dict[str, Any]:
         """Plain data; a number that is not known is None."""
         fields = {name: value for name, value in vars(self).items() if name != "aim"}
-        fields["along"] = None if self.along is None else dict(self.along)
-        fields |= {"aim": f"{self.aim.name} {self.aim}", "unit": self.aim.unit}
-        fields["curve"] = [asdict(point) for point in self.curve]
-        for name in ("divergence", "perplexity", "effort"):
-            fields[name] = asdict(fields[name])
-        return {name: _known(value) for name, value in fields.items()}
-
-
-def _known(value: Any) -> Any:
-    """Plain data in which a number that is not known is None, as JSON needs it."""
-    if isinstance(value, dict):
-        return {name: _known(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_known(one) for one in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
+        told = {"aim": f"{self.aim.name} {self.aim}", "unit": self.aim.unit}
+        found: dict[str, Any] = plain(fields | told)
+        return found

@@ -6,11 +6,12 @@ from math import isfinite
 from typing import Any
 
 from steersman.calibration.aims import Aim
-from steersman.calibration.effects import Estimate, divergence, perplexity_ratio, relative_effort
+from steersman.calibration.effects import divergence, perplexity_ratio, relative_effort
 from steersman.calibration.interval import interval
 from steersman.calibration.result import Calibration, Point
 from steersman.calibration.writing import Writer, Written
 from steersman.errors import NumericalError
+from steersman.estimates import Estimate
 
 
 class Trials:

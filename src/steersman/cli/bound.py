@@ -15,25 +15,16 @@ from steersman.cli.options import (
     Dtype,
     ExecutionOption,
     Model,
+    PromptCount,
     Quiet,
     SteeringPath,
     Target,
+    UnseenPrompts,
 )
 
 if TYPE_CHECKING:
     from steersman.bounding import TrackingBound
 
-Prompts = Annotated[
-    str,
-    typer.Option(
-        "--prompts",
-        "-p",
-        metavar="FILE",
-        help="Prompts that the fit has not seen, drawn at random: a txt, csv, json, jsonl or "
-        "parquet file, or [bold]windtunnel:toxicity[/bold] and other behaviours of the wind "
-        "tunnel. A third of them goes into the plant, the rest calibrates.",
-    ),
-]
 Check = Annotated[
     str | None,
     typer.Option(
@@ -63,7 +54,6 @@ NewTokens = Annotated[
 ]
 Level = Annotated[float, typer.Option(help="Probability of the conformal bands.")]
 Safety = Annotated[float, typer.Option(help="Factor on the worst seen, for the worst cases.")]
-Count = Annotated[int, typer.Option(min=1, help="Prompts drawn from the wind tunnel.")]
 DrawSeed = Annotated[int, typer.Option("--seed", help="Of that draw; --check draws with the next.")]
 OutFile = Annotated[
     Path | None,
@@ -80,7 +70,7 @@ OutFile = Annotated[
 def bound(
     model: Model,
     steering: SteeringPath,
-    prompts: Prompts,
+    prompts: UnseenPrompts,
     target: Target = None,
     feature: Feature = None,
     execution: ExecutionOption = None,
@@ -90,7 +80,7 @@ def bound(
     safety: Safety = 1.25,
     check: Check = None,
     chat: Chat = False,
-    count: Count = 64,
+    count: PromptCount = 64,
     seed: DrawSeed = 0,
     dtype: Dtype = "auto",
     device_map: DeviceMap = None,
@@ -99,13 +89,13 @@ def bound(
 ) -> None:
     """Bound how far a steered feature can be from what was predicted, on other prompts like these.
 
-    Prints the prediction and each band, state by state, in natural units.
+    The prompts have to be drawn at random; a third of them goes into the plant, the rest
+    calibrates. Prints the prediction and each band, state by state, in natural units.
     """
     from steersman import bounding
     from steersman.bounding.saving import SIGNATURE
-    from steersman.cli.models import open_model, open_prompts
+    from steersman.cli.models import open_prompts, open_steered
     from steersman.cli.strengths import strength_of
-    from steersman.steering import Steering
 
     asked = strength_of(target, "--target")
     if file is not None:
@@ -113,8 +103,7 @@ def bound(
     examples = open_prompts(prompts, count=count, seed=seed, chat=chat)
     others = [] if check is None else open_prompts(check, count=count, seed=seed + 1, chat=chat)
     note(f"{len(examples)} prompts")
-    loaded_steering = Steering.from_pretrained(steering)
-    loaded, tokenizer = open_model(model, dtype, device_map)
+    loaded_steering, loaded, tokenizer = open_steered(steering, model, dtype, device_map)
     found = bounding.bound(
         loaded_steering,
         loaded,

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,22 +9,28 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from steersman.cli.console import note, out, require_free_file, write_whole
+from steersman.cli.console import note, out, require_free_file
 from steersman.cli.options import (
     BatchSize,
     Chat,
     Correction,
     DeviceMap,
     Dtype,
+    Evaluations,
     ExecutionOption,
+    JsonFile,
     Model,
     NewTokens,
+    PromptCount,
     Quiet,
     ReferenceOption,
     RelinearizeOption,
+    SteeringArgument,
     TokensOption,
+    UnseenPrompts,
 )
 from steersman.errors import InputError
+from steersman.files import write_whole
 
 if TYPE_CHECKING:
     from steersman.calibration import Budget, Calibration
@@ -33,24 +38,6 @@ if TYPE_CHECKING:
 _KEY = "steersman_calibration"
 _ROUNDING = 1e-8
 
-SavedSteering = Annotated[
-    str,
-    typer.Argument(
-        metavar="STEERING",
-        help="A folder saved by fit, or owner/name on the hub.",
-        show_default=False,
-    ),
-]
-Prompts = Annotated[
-    str,
-    typer.Option(
-        "--prompts",
-        "-p",
-        metavar="FILE",
-        help="Prompts that the fit has not seen: a txt, csv, json, jsonl or parquet file, or "
-        "[bold]windtunnel:toxicity[/bold] and other behaviours of the wind tunnel.",
-    ),
-]
 Divergence = Annotated[
     float | None,
     typer.Option(
@@ -86,19 +73,13 @@ Maximum = Annotated[
     float, typer.Option(help="Largest strength to try; below zero searches downwards.")
 ]
 Tolerance = Annotated[float, typer.Option(help="How exactly, as a share of the strength.")]
-Evaluations = Annotated[int, typer.Option(help="How many strengths are tried at most.")]
-Count = Annotated[int, typer.Option(min=1, help="Prompts drawn from the wind tunnel.")]
 SamplingSeed = Annotated[int, typer.Option(help="Of the sampling.")]
-JsonFile = Annotated[
-    Path | None,
-    typer.Option("--json", metavar="FILE", help="Write it all here, too.", show_default=False),
-]
 
 
 def calibrate(
     model: Model,
-    steering: SavedSteering,
-    prompts: Prompts,
+    steering: SteeringArgument,
+    prompts: UnseenPrompts,
     kl: Divergence = None,
     perplexity: Ratio = None,
     effort: Push = None,
@@ -115,7 +96,7 @@ def calibrate(
     seed: SamplingSeed = 0,
     batch_size: BatchSize = 16,
     chat: Chat = False,
-    count: Count = 64,
+    count: PromptCount = 64,
     dtype: Dtype = "auto",
     device_map: DeviceMap = None,
     quiet: Quiet = False,
@@ -126,16 +107,14 @@ def calibrate(
     Exits with 1 where no strength does.
     """
     from steersman import calibration
-    from steersman.cli.models import open_model, open_prompts
-    from steersman.steering import Steering
+    from steersman.cli.models import open_prompts, open_steered
 
     budget, ray = _budget(kl, perplexity, effort), _ray(along)
     if file is not None:
         require_free_file(file, _KEY)
     examples = open_prompts(prompts, count=count, seed=seed, chat=chat)
     note(f"{len(examples)} prompts")
-    loaded_steering = Steering.from_pretrained(steering)
-    loaded, tokenizer = open_model(model, dtype, device_map)
+    loaded_steering, loaded, tokenizer = open_steered(steering, model, dtype, device_map)
     found = calibration.calibrate(
         loaded_steering,
         loaded,

@@ -1,13 +1,19 @@
 """`steersman compare`: which method does most at the same side effect."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from steersman.cli.console import note, out, require_free_folder
-from steersman.cli.options import DeviceMap, Dtype, Quiet
+from steersman.cli.options import (
+    BatchSize,
+    DeviceMap,
+    Dtype,
+    Evaluations,
+    PositionsName,
+    Quiet,
+)
 from steersman.cli.tasks import (
     Beside,
     ChatOption,
@@ -16,8 +22,11 @@ from steersman.cli.tasks import (
     Judges,
     ModelName,
     RecipeName,
+    ResumableFolder,
     Seeds,
     Shots,
+    TaskOption,
+    kept_in,
     numbers_of,
     tasks_of,
 )
@@ -26,16 +35,6 @@ from steersman.errors import InputError
 if TYPE_CHECKING:
     from steersman.calibration.aims import Budget
 
-TaskOption = Annotated[
-    str,
-    typer.Option(
-        "--task",
-        "-t",
-        metavar="TASK",
-        help="toxicity, truthfulness, refusal, concepts:NAME, knowledge or fluency.",
-        show_default=False,
-    ),
-]
 MethodNames = Annotated[
     str,
     typer.Option("--methods", metavar="NAME,...", help="all, or names as steersman methods says."),
@@ -62,29 +61,13 @@ Validation = Annotated[
 Examples = Annotated[
     int, typer.Option("--pairs", min=1, help="Examples of each side to fit on, of each seed.")
 ]
-Positions = Annotated[
-    str | None,
-    typer.Option("--positions", help="Which tokens directions are read at.", show_default=False),
-]
-Evaluations = Annotated[int, typer.Option(help="How many strengths are tried at most.")]
 Repeats = Annotated[int, typer.Option(min=0, help="How often a batch is timed.")]
-Rows = Annotated[int, typer.Option("--batch-size", min=1, help="Samples at a time.")]
-OutFolder = Annotated[
-    Path,
-    typer.Option(
-        "--out",
-        "-o",
-        metavar="DIR",
-        help="Where all of it goes; an interrupted comparison is taken up there.",
-        show_default=False,
-    ),
-]
 
 
 def compare(
     task: TaskOption,
     model: ModelName,
-    folder: OutFolder,
+    folder: ResumableFolder,
     methods: MethodNames = "all",
     budget: BudgetOption = "kl=0.1",
     targets: Targets = "0.25,0.5,0.75,1,1.25,1.5",
@@ -100,10 +83,10 @@ def compare(
     column: Columns = None,
     chat: ChatOption = True,
     shots: Shots = "0",
-    positions: Positions = None,
+    positions: PositionsName = None,
     evaluations: Evaluations = 16,
     repeats: Repeats = 3,
-    batch_size: Rows = 16,
+    batch_size: BatchSize = 16,
     dtype: Dtype = "auto",
     device_map: DeviceMap = None,
     quiet: Quiet = False,
@@ -122,7 +105,7 @@ def compare(
     spent, numbers, asked = budget_of(budget), numbers_of(seeds), _targets(targets)
     chosen, others = tasks_of(task, data, judge, recipe, column, chat, shots, beside)
     loaded, tokenizer = open_model(model, dtype, device_map)
-    try:
+    with kept_in(folder):
         found = comparison.compare(
             *(loaded, tokenizer, chosen),
             "all" if methods == "all" else methods.split(","),
@@ -141,9 +124,6 @@ def compare(
             out=folder,
             progress=not quiet,
         )
-    except KeyboardInterrupt:
-        note(f"what was made is kept in {folder}: the same command goes on there")
-        raise
     out.print(Text(found.summary()), soft_wrap=True)
     note(f"written to {found.to_html(folder / PAGE)}")
 

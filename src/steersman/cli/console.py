@@ -1,7 +1,6 @@
 """Where the command line writes: answers to stdout, everything else to stderr."""
 
 from pathlib import Path
-from uuid import uuid4
 
 from rich.console import Console
 from rich.text import Text
@@ -59,19 +58,3 @@ def require_free_folder(path: Path, mark: str) -> None:
             f"{path} is there already and was not written by this command. Choose another --out, "
             "or an empty folder."
         )
-
-
-def write_whole(text: str, path: Path) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        InputError: it cannot be written there; what was there before is untouched.
-    """
-    draft = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        draft.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from steersman.cli.console import note, out, require_free_folder
 from steersman.cli.options import (
+    BatchSize,
     Cap,
     Correction,
     DeviceMap,
@@ -17,6 +18,7 @@ from steersman.cli.options import (
     Quiet,
     ReferenceOption,
     RelinearizeOption,
+    SteeringOrNone,
     Target,
     TokensOption,
 )
@@ -28,8 +30,11 @@ from steersman.cli.tasks import (
     Judges,
     ModelName,
     RecipeName,
+    ResumableFolder,
     Seeds,
     Shots,
+    TaskArgument,
+    kept_in,
     numbers_of,
     tasks_of,
 )
@@ -39,24 +44,6 @@ if TYPE_CHECKING:
 
 _UNSTEERED = "unsteered"
 
-TaskName = Annotated[
-    str,
-    typer.Argument(
-        metavar="TASK",
-        help="toxicity, truthfulness, refusal, concepts:NAME, knowledge or fluency.",
-        show_default=False,
-    ),
-]
-SteeringFolder = Annotated[
-    str | None,
-    typer.Option(
-        "--steering",
-        "-s",
-        metavar="DIR",
-        help="A folder saved by fit, or owner/name on the hub; the bare model without.",
-        show_default=False,
-    ),
-]
 SplitOption = Annotated[
     Literal["test", "validation", "all"],
     typer.Option(
@@ -66,17 +53,6 @@ SplitOption = Annotated[
     ),
 ]
 Count = Annotated[int, typer.Option(min=0, help="Prompts of each seed; 0 is all there are.")]
-Rows = Annotated[int, typer.Option("--batch-size", min=1, help="Samples at a time.")]
-OutFolder = Annotated[
-    Path,
-    typer.Option(
-        "--out",
-        "-o",
-        metavar="DIR",
-        help="Where samples and scores go; an interrupted evaluation is taken up there.",
-        show_default=False,
-    ),
-]
 Baseline = Annotated[
     bool,
     typer.Option(
@@ -86,10 +62,10 @@ Baseline = Annotated[
 
 
 def eval_(
-    task: TaskName,
+    task: TaskArgument,
     model: ModelName,
-    folder: OutFolder,
-    steering: SteeringFolder = None,
+    folder: ResumableFolder,
+    steering: SteeringOrNone = None,
     target: Target = None,
     data: DataPaths = None,
     judge: Judges = None,
@@ -108,7 +84,7 @@ def eval_(
     split: SplitOption = "test",
     seeds: Seeds = "0",
     count: Count = 200,
-    batch_size: Rows = 16,
+    batch_size: BatchSize = 16,
     unsteered: Baseline = True,
     dtype: Dtype = "auto",
     device_map: DeviceMap = None,
@@ -152,12 +128,9 @@ def eval_(
             progress=not quiet,
         )
 
-    try:
+    with kept_in(folder):
         found = run(folder, True)
         bare = run(folder / _UNSTEERED, False) if unsteered and steering is not None else None
-    except KeyboardInterrupt:
-        note(f"what was made is kept in {folder}: the same command goes on there")
-        raise
     for one in (bare, found):
         if one is not None:
             out.print(Text(one.summary()), soft_wrap=True)

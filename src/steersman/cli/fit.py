@@ -13,6 +13,7 @@ from steersman.cli.options import (
     Dtype,
     Model,
     OutFolder,
+    PositionsName,
     QuestionsAsChat,
     Quiet,
 )
@@ -44,14 +45,6 @@ StateWeight = Annotated[
 InputWeight = Annotated[float | None, typer.Option(help="Weight of the input.")]
 FinalWeight = Annotated[
     float | None, typer.Option(help="Weight of the error after the last block.")
-]
-PositionsName = Annotated[
-    str | None,
-    typer.Option(
-        help="Where the direction is read: last, all, response, first-response, marker:TEXT "
-        "or regex:PATTERN; by default the last token, or the continuation of aligned pairs.",
-        show_default=False,
-    ),
 ]
 ObserverName = Annotated[
     str,

@@ -49,15 +49,13 @@ def generate(
     device_map: DeviceMap = None,
 ) -> None:
     """Continue a prompt with a steering attached."""
-    from steersman.cli.models import open_model
+    from steersman.cli.models import open_steered
     from steersman.cli.strengths import strength_of
     from steersman.cli.writing import as_example, write
     from steersman.sampling import encode_prompts
-    from steersman.steering import Steering
 
     asked, paper = strength_of(target, "--target"), strength_of(lambda_, "--lambda")
-    loaded_steering = Steering.from_pretrained(steering)
-    loaded, tokenizer = open_model(model, dtype, device_map)
+    loaded_steering, loaded, tokenizer = open_steered(steering, model, dtype, device_map)
     encoded = encode_prompts(loaded, tokenizer, [as_example(prompt, chat)], max_new_tokens)
     attached = loaded_steering.attach(
         loaded,

@@ -7,7 +7,7 @@ import typer
 from rich.text import Text
 
 from steersman.cli.console import note, out, require_free_file
-from steersman.cli.options import DeviceMap, Dtype, Model
+from steersman.cli.options import DeviceMap, Dtype, JsonFile, Model, Quiet
 
 _DEFAULT = Path("linearity.html")
 _WINDTUNNEL_PAIRS = "windtunnel:toxicity"
@@ -42,12 +42,6 @@ Page = Annotated[
         show_default=False,
     ),
 ]
-Numbers = Annotated[
-    Path | None,
-    typer.Option(
-        "--json", metavar="FILE", help="Where all numbers go, as JSON.", show_default=False
-    ),
-]
 Count = Annotated[int, typer.Option(min=1, help="Prompts of each domain, where no file is given.")]
 Rank = Annotated[
     int | None,
@@ -57,7 +51,6 @@ Rank = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Of random steps and draws.")]
 Chunk = Annotated[int, typer.Option(min=1, help="Rows of a Jacobian at a time; less, less memory.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 
 
 def linearity(
@@ -65,7 +58,7 @@ def linearity(
     prompts: PromptsFile = None,
     pairs: PairsFile = None,
     page: Page = None,
-    numbers: Numbers = None,
+    numbers: JsonFile = None,
     count: Count = 8,
     rank: Rank = None,
     seed: Seed = 0,

@@ -16,6 +16,7 @@ from steersman.data import (
 from steersman.errors import InputError, UnknownNameError
 from steersman.loading import AUTO, DTYPES, load
 from steersman.local_linearity import TEXTS
+from steersman.steering import Steering
 
 WINDTUNNEL = "windtunnel"
 
@@ -35,6 +36,20 @@ def open_model(name: str, dtype: str = AUTO, device_map: str | None = None) -> t
     if dtype != AUTO and dtype not in DTYPES:
         raise UnknownNameError(f"there is no dtype {dtype!r}; choose auto or {', '.join(DTYPES)}.")
     return windtunnel.load(dtype=DTYPES.get(dtype, DTYPES["float32"]))
+
+
+def open_steered(
+    path: str, name: str, dtype: str = AUTO, device_map: str | None = None
+) -> tuple[Steering, Any, Any]:
+    """A saved steering, and then the model it is for and its tokenizer.
+
+    Raises:
+        ArtifactError: the steering cannot be read; no model is loaded.
+        InputError: the model cannot be loaded.
+        UnknownNameError: no such dtype.
+    """
+    steering = Steering.from_pretrained(path)
+    return steering, *open_model(name, dtype, device_map)
 
 
 def open_pairs(name: str, *, count: int, seed: int, chat: bool) -> ContrastivePairs | AlignedPairs:

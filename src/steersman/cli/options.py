@@ -21,10 +21,41 @@ DeviceMap = Annotated[
     str | None,
     typer.Option(help="auto, cuda, cuda:1 ...; the CPU by default.", show_default=False),
 ]
-SteeringPath = Annotated[
+_SAVED = "A folder saved by fit, or owner/name on the hub"
+SteeringPath = Annotated[str, typer.Option("--steering", "-s", help=f"{_SAVED}.", metavar="DIR")]
+SteeringOrNone = Annotated[
+    str | None,
+    typer.Option(
+        "--steering",
+        "-s",
+        metavar="DIR",
+        help=f"{_SAVED}; the bare model without.",
+        show_default=False,
+    ),
+]
+SteeringArgument = Annotated[
+    str, typer.Argument(metavar="STEERING", help=f"{_SAVED}.", show_default=False)
+]
+UnseenPrompts = Annotated[
     str,
     typer.Option(
-        "--steering", "-s", help="A folder saved by fit, or owner/name on the hub.", metavar="DIR"
+        "--prompts",
+        "-p",
+        metavar="FILE",
+        help="Prompts that the fit has not seen: a txt, csv, json, jsonl or parquet file, or "
+        "[bold]windtunnel:toxicity[/bold] and other behaviours of the wind tunnel.",
+    ),
+]
+PromptCount = Annotated[
+    int, typer.Option("--count", min=1, help="Prompts drawn from the wind tunnel.")
+]
+PositionsName = Annotated[
+    str | None,
+    typer.Option(
+        "--positions",
+        help="Where the direction is read: last, all, response, first-response, marker:TEXT "
+        "or regex:PATTERN; by default the last token, or the continuation of aligned pairs.",
+        show_default=False,
     ),
 ]
 Target = Annotated[
@@ -105,7 +136,8 @@ Chat = Annotated[
 QuestionsAsChat = Annotated[
     bool, typer.Option("--chat", help="Take the questions in the file for a user's messages.")
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Examples at a time.")]
+Evaluations = Annotated[int, typer.Option(help="How many strengths are tried at most.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Examples or samples at a time.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 OutFolder = Annotated[
     Path,
@@ -115,5 +147,11 @@ OutFolder = Annotated[
         metavar="DIR",
         help="Where to; nothing of yours is overwritten.",
         show_default=False,
+    ),
+]
+JsonFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--json", metavar="FILE", help="Where all numbers go, as JSON.", show_default=False
     ),
 ]

@@ -1,11 +1,12 @@
 """What the page of `steersman report` holds."""
 
 from collections.abc import Sequence
-from math import sqrt
-from statistics import fmean, stdev
 from typing import TYPE_CHECKING, NamedTuple
 
+import torch
+
 from steersman.engines import Trace
+from steersman.estimates import mean_over
 from steersman.plots import separation_figure
 from steersman.report import BehaviourReport, Report, Table
 
@@ -95,7 +96,7 @@ def _section(
     # Not block 0: what goes into it, no input has reached yet.
     block = 1 + int(direction.separation[1:-1].argmax()) if made.blocks > 1 else 0
     before, after = (
-        _mean([_feature(one.traces[index], block, one.length) for one in side])
+        mean_over(torch.tensor([_feature(one.traces[index], block, one.length) for one in side]))
         for side in (unsteered, steered)
     )
     both = zip(unsteered, steered, strict=True)
@@ -108,10 +109,10 @@ def _section(
         ),
         method=steering.summary(),
         score_name=f"feature at block {block}, natural units",
-        before=before[0],
-        before_se=before[1],
-        after=after[0],
-        after_se=after[1],
+        before=before.value,
+        before_se=before.se,
+        after=after.value,
+        after_se=after.se,
         samples=[(a.prompt, a.text, b.text) for a, b in both] if index == 0 else (),
         figures=[
             (f"The steered run of {one.prompt!r}.", one.traces[index].plot()) for one in steered
@@ -133,12 +134,6 @@ def _coupling(steering: "Steering") -> list[Table]:
 def _feature(trace: Trace, block: int, prompt_length: int) -> float:
     """The mean feature from the prompt's last token on, natural units."""
     return float(trace.natural(trace.feature)[0, block, prompt_length - 1 :].nanmean())
-
-
-def _mean(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and its standard error; that of one value is not known."""
-    se = stdev(values) / sqrt(len(values)) if len(values) > 1 else float("nan")
-    return fmean(values), se
 
 
 def _of(names: Sequence[str], index: int) -> str:

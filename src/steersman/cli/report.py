@@ -55,19 +55,17 @@ def report(
     device_map: DeviceMap = None,
 ) -> None:
     """Write a page: texts with and without a steering, its trace, its separation."""
-    from steersman.cli.models import open_model
+    from steersman.cli.models import open_steered
     from steersman.cli.page import compose
     from steersman.cli.strengths import shown, strength_of
     from steersman.cli.writing import as_example
     from steersman.plots import THEME
     from steersman.report import write_report
     from steersman.sampling import encode_prompts
-    from steersman.steering import Steering
 
     require_free_file(page, THEME)
     asked, paper = strength_of(target, "--target"), strength_of(lambda_, "--lambda")
-    chosen = Steering.from_pretrained(steering)
-    loaded, tokenizer = open_model(model, dtype, device_map)
+    chosen, loaded, tokenizer = open_steered(steering, model, dtype, device_map)
     encoded = [
         encode_prompts(loaded, tokenizer, [as_example(p, chat)], max_new_tokens) for p in prompt
     ]

@@ -1,14 +1,23 @@
 """Options of the commands that evaluate a task, and what is read from them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from steersman.cli.console import note
 from steersman.errors import InputError
 
 if TYPE_CHECKING:
     from steersman.evaluation import Task
 
+_TASKS = "toxicity, truthfulness, refusal, concepts:NAME, knowledge or fluency."
+TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help=_TASKS, show_default=False)]
+TaskOption = Annotated[
+    str, typer.Option("--task", "-t", metavar="TASK", help=_TASKS, show_default=False)
+]
 ModelName = Annotated[
     str,
     typer.Option(
@@ -82,6 +91,26 @@ Shots = Annotated[
 Seeds = Annotated[
     str, typer.Option("--seeds", metavar="N,N,...", help="For each, other prompts and draws.")
 ]
+ResumableFolder = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="DIR",
+        help="Where samples and scores go; an interrupted run is taken up there.",
+        show_default=False,
+    ),
+]
+
+
+@contextmanager
+def kept_in(folder: Path) -> Iterator[None]:
+    """Say, where the block is interrupted, that what was made is not lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"what was made is kept in {folder}: the same command goes on there")
+        raise
 
 
 def numbers_of(words: str) -> tuple[int, ...]:

@@ -12,10 +12,10 @@ from typing import Any
 from torch import nn
 from tqdm.auto import tqdm
 
+from steersman.conditions import Condition
 from steersman.engines import Tokens
 from steersman.errors import InputError
 from steersman.evaluation.batches import Batch, batches_of
-from steersman.evaluation.conditions import Condition
 from steersman.evaluation.folder import RUN, SUMMARY, Folder
 from steersman.evaluation.judges import Judge
 from steersman.evaluation.making import Maker

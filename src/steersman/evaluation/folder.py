@@ -9,12 +9,12 @@ run.json        when, how long, on what
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from math import isfinite
 from pathlib import Path
 from typing import IO, Any
-from uuid import uuid4
 
 from steersman.errors import InputError, MismatchError
+from steersman.files import write_whole
+from steersman.jsonable import plain
 
 try:
     import fcntl
@@ -27,17 +27,6 @@ _LOCK = ".lock"
 
 Row = dict[str, Any]
 """One sample as it is written down."""
-
-
-def plain(value: Any) -> Any:
-    """As JSON has it: what is not finite as null, mappings with texts for keys."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
-    if isinstance(value, float) and not isfinite(value):
-        return None
-    return value
 
 
 class Folder:
@@ -145,15 +134,8 @@ def write_json(value: Any, path: Path) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    draft = path.with_name(f".{path.name}.{uuid4().hex}")
     text = json.dumps(value, allow_nan=False, ensure_ascii=False, indent=2) + "\n"
-    try:
-        draft.write_bytes(text.encode("utf-8", "backslashreplace"))
-        draft.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(text.encode("utf-8", "backslashreplace"), path)
 
 
 def differences(there: Any, here: Any, name: str = "") -> Iterable[str]:

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from steersman.conditions import Condition
 from steersman.data import Example
 from steersman.errors import InputError, NumericalError
 from steersman.evaluation.batches import Batch, Slot, of_row
-from steersman.evaluation.conditions import Condition
 from steersman.evaluation.folder import Row
 from steersman.evaluation.items import Prompt, Question
 from steersman.evaluation.judges import Answer, Judge

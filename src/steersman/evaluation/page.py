@@ -6,14 +6,13 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 from markupsafe import Markup
 
 from steersman.errors import InputError, MissingExtraError
 from steersman.evaluation.folder import Row
 from steersman.evaluation.scores import Score
 from steersman.evaluation.words import condition, doubts
-from steersman.pages import THEME, write_page
+from steersman.pages import page_template, write_page
 
 if TYPE_CHECKING:
     from steersman.evaluation.result import Evaluation
@@ -68,17 +67,9 @@ def write(found: "Evaluation", path: str | Path, unsteered: "Evaluation | None")
     if unsteered is not None and unsteered.settings["task"] != found.settings["task"]:
         raise InputError("the two evaluations are of different tasks or recipes: compare like.")
     conditions = [one for one in (unsteered, found) if one is not None]
-    pages = jinja2.Environment(
-        loader=jinja2.PackageLoader("steersman"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = pages.get_template("evaluation.html.j2").render(
+    page = page_template("evaluation.html.j2").render(
         title=f"{found.task} · {found.settings['model']['name']}",
         lead=_lead(found),
-        theme=Markup(THEME),
         columns=_columns(conditions),
         results=_results(conditions),
         table=_lines([one.scores for one in conditions]),

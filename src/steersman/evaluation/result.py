@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from steersman.errors import ArtifactError
-from steersman.evaluation.folder import SAMPLES, SUMMARY, Row, plain
+from steersman.evaluation.folder import SAMPLES, SUMMARY, Row
 from steersman.evaluation.making import GENERATION, LIKELIHOOD, PANEL
 from steersman.evaluation.scores import Score, Value, mean_of, over_seeds
 from steersman.evaluation.task import Task
 from steersman.evaluation.texts import pooled_distinct
+from steersman.jsonable import plain
 
 KIND = "steersman evaluation"
 FORMAT = 1

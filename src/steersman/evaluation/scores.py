@@ -10,6 +10,9 @@ from statistics import fmean, stdev
 class Score:
     """A mean over prompts and seeds.
 
+    It has an error over each of the two, which answer different questions: how much other prompts
+    would change it, and how much other fits and draws would. What failed is counted beside it.
+
     Args:
         mean: over all values.
         se: its standard error over prompts; NaN where unknown.

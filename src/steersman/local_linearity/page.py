@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jinja2
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -11,15 +10,14 @@ from steersman.local_linearity.means import Mean, over_prompts
 from steersman.local_linearity.remainders import PLANTS
 from steersman.local_linearity.steps import BETWEEN, FEATURE, RANDOM
 from steersman.local_linearity.words import MATRICES, blocks_meant, facts, findings, table
+from steersman.pages import page_template, write_page
 from steersman.plots import (
-    THEME,
     figure_svg,
     pairs_figure,
     plants_figure,
     remainder_figure,
     similarity_figure,
     spectra_figure,
-    write_page,
 )
 
 if TYPE_CHECKING:
@@ -49,17 +47,9 @@ def figures(report: "LinearityReport") -> dict[str, Captioned]:
 
 def write(report: "LinearityReport", path: str | Path) -> Path:
     """Write the page whole or not at all."""
-    pages = jinja2.Environment(
-        loader=jinja2.PackageLoader("steersman"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    pages.filters["svg"] = lambda figure: Markup(figure_svg(figure))
-    page = pages.get_template("linearity.html.j2").render(
+    filters = {"svg": lambda figure: Markup(figure_svg(figure))}
+    page = page_template("linearity.html.j2", filters).render(
         report=report,
-        theme=Markup(THEME),
         figures=figures(report),
         findings=findings(report),
         table=table(report),

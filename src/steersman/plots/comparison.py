@@ -1,7 +1,7 @@
 """Figures that compare: strength, separation, and scores before and after."""
 
 from collections.abc import Mapping, Sequence
-from math import ceil, isfinite
+from math import isfinite
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from steersman.errors import InputError
+from steersman.plots.panels import panels
 from steersman.plots.style import (
     BLUE,
     INK,
@@ -22,7 +23,6 @@ from steersman.plots.style import (
     require_shape,
 )
 
-_COLUMNS = 3
 Row = tuple[str, float, float, float, float]
 """Behaviour, score before, its standard error, score after, its standard error."""
 
@@ -78,21 +78,11 @@ def strength_figure(
     asked = as_array(targets)
     if not scores or not asked.size:
         raise InputError("there is nothing to draw: give at least one target and one behaviour.")
-    lines = ceil(len(scores) / _COLUMNS)
-    columns = ceil(len(scores) / lines)
     with house_style():
-        figure = new_figure(8.0 if columns > 1 else 5.2, 0.7 + 2.1 * lines)
-        panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-        for axes, (label, (means, errors)) in zip(panels.flat, scores.items(), strict=False):
+        figure, each = panels(len(scores), 2.1, "target, natural units", ylabel)
+        for axes, (label, (means, errors)) in zip(each, scores.items(), strict=True):
             level = base.get(label) if isinstance(base, Mapping) else base
             _draw_strength(axes, label, asked, as_array(means), as_array(errors), level)
-        for axes in panels.flat[len(scores) :]:
-            axes.remove()
-        for axes in panels.flat[max(len(scores) - columns, 0) : len(scores)]:
-            axes.set_xlabel("target, natural units")
-            axes.tick_params(labelbottom=True)
-        for axes in panels[:, 0]:
-            axes.set_ylabel(ylabel)
         return finish(figure, _strength_in_words(asked, scores, ylabel))
 
 

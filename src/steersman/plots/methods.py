@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from steersman.errors import InputError
+from steersman.plots.panels import panels
 from steersman.plots.style import (
     BLUE,
     INK,
@@ -19,11 +19,9 @@ from steersman.plots.style import (
     as_array,
     finish,
     house_style,
-    new_figure,
     require_shape,
 )
 
-_COLUMNS = 3
 Curve = tuple[Numbers, Numbers, Numbers]
 """Places along x, values, and their standard errors."""
 
@@ -69,12 +67,9 @@ def methods_figure(
     if not curves:
         raise InputError("there is nothing to draw: give at least one method.")
     known = {name: _checked(name, curve) for name, curve in curves.items()}
-    lines = ceil(len(known) / _COLUMNS)
-    columns = ceil(len(known) / lines)
     with house_style():
-        figure = new_figure(8.0 if columns > 1 else 5.2, 0.7 + 1.85 * lines)
-        panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-        for axes, name in zip(panels.flat, known, strict=False):
+        figure, each = panels(len(known), 1.85, xlabel, ylabel)
+        for axes, name in zip(each, known, strict=True):
             _references(axes, level, limit, diagonal, known)
             for other, (x, y, _) in known.items():
                 if other != name:
@@ -86,13 +81,6 @@ def methods_figure(
             axes.set_title(name)
             axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.yaxis.set_major_locator(MaxNLocator(4))
-        for axes in panels.flat[len(known) :]:
-            axes.remove()
-        for axes in panels.flat[max(len(known) - columns, 0) : len(known)]:
-            axes.set_xlabel(xlabel)
-            axes.tick_params(labelbottom=True)
-        for axes in panels[:, 0]:
-            axes.set_ylabel(ylabel)
         return finish(figure, _in_words(known, xlabel, ylabel, marked or {}))
 
 

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-from steersman.errors import ArtifactError, InputError
+from steersman.errors import ArtifactError
+from steersman.files import write_whole
 
 
 def write_document(kind: str, version: int, content: Mapping[str, Any], path: Path) -> Path:
@@ -22,17 +22,7 @@ def write_document(kind: str, version: int, content: Mapping[str, Any], path: Pa
         InputError: it cannot be written there; what was there before is untouched.
     """
     text = json.dumps({"kind": kind, "format": version, **content}, allow_nan=False)
-    draft = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}.") from error
-    return path
+    return write_whole(text, path)
 
 
 def read_document(kind: str, version: int, path: Path, what: str) -> dict[str, Any]:

@@ -16,7 +16,11 @@ _ABSTENTIONS = frozenset(" ".join(words(line)) for line in t.ABSTENTIONS)
 
 @dataclass(frozen=True)
 class Score:
-    """A mean with its standard error."""
+    """A share or another mean, with its standard error and how many numbers it is of.
+
+    Apart from `Estimate`, because texts without a value, such as one with no line to judge, are
+    left out: how many are left is part of what was found, and is written down with it.
+    """
 
     mean: float
     se: float

@@ -9,15 +9,16 @@ from typing import Any
 
 from torch import nn
 
+from steersman.conditions import Condition
 from steersman.errors import SteersmanError
 from steersman.evaluation.comparison.settings import UNSTEERED, ComparisonSettings
 from steersman.evaluation.comparison.speed import speed
 from steersman.evaluation.comparison.tuning import Tuned, Tuner
-from steersman.evaluation.conditions import Condition
 from steersman.evaluation.evaluating import evaluate
-from steersman.evaluation.folder import plain, write_json
+from steersman.evaluation.folder import write_json
 from steersman.evaluation.result import Evaluation
 from steersman.evaluation.task import Task
+from steersman.jsonable import plain
 from steersman.methods import Method
 from steersman.steering import Steering
 

@@ -5,7 +5,6 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jinja2
 from markupsafe import Markup
 
 from steersman.errors import MissingExtraError
@@ -19,7 +18,7 @@ from steersman.evaluation.comparison.words import (
     told,
 )
 from steersman.evaluation.scores import Score
-from steersman.pages import THEME, write_page
+from steersman.pages import page_template, write_page
 
 if TYPE_CHECKING:
     from steersman.evaluation.comparison.result import Asked, ComparisonReport
@@ -45,18 +44,10 @@ def write(found: "ComparisonReport", path: str | Path) -> Path:
     Raises:
         InputError: the page cannot be written.
     """
-    pages = jinja2.Environment(
-        loader=jinja2.PackageLoader("steersman"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     task, model = found.settings["task"]["name"], found.settings["model"]["name"]
-    page = pages.get_template("comparison.html.j2").render(
+    page = page_template("comparison.html.j2").render(
         title=f"{task} · {model}",
         lead=f"{about(found)}.",
-        theme=Markup(THEME),
         sections=[_effects(found), _side(found), _calibration(found), _pace(found)],
         told=[f"{line.rstrip('.')}." for line in told(found)],
         facts=_facts(found),

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from steersman.evaluation.folder import plain
 from steersman.evaluation.metrics import Comparison
 from steersman.evaluation.scores import Score
+from steersman.jsonable import plain
 
 KIND, FORMAT = "steersman comparison", 1
 

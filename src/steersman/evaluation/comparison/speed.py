@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from steersman.conditions import Condition
 from steersman.data import Example
-from steersman.evaluation.conditions import Condition
 from steersman.sampling import sample
 
 

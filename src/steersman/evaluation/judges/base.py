@@ -102,6 +102,28 @@ class Ask:
         return asdict(self)
 
 
+class Asking:
+    """What judges that put one question to one model have in common.
+
+    Args:
+        ask: what is asked, and what the score is called.
+        model: what the model is called.
+    """
+
+    ask: Ask
+    model: str
+
+    @property
+    def name(self) -> str:
+        """The model's name and the score's."""
+        return f"{self.ask.score} by {self.model}"
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The one score."""
+        return (self.ask.score,)
+
+
 def filled(template: str, answer: Answer) -> str:
     """A template with `{question}` and `{answer}` put in; other braces are left alone.
 

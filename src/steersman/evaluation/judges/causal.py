@@ -1,5 +1,6 @@
 """Any causal language model as a judge: a question about the text, answered by yes or no."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,13 +8,40 @@ from math import exp
 from typing import Any
 
 from steersman.errors import InputError
-from steersman.evaluation.judges.base import Answer, Ask, Judgement, filled
+from steersman.evaluation.judges.base import Answer, Ask, Asking, Judgement, filled
 from steersman.evaluation.likelihood import likelihoods
 from steersman.loading import load
 
 
+class _Loaded(ABC):
+    """A causal language model as a judge, loaded when it is first needed, and once."""
+
+    model: str
+    device_map: str | None
+
+    @property
+    @abstractmethod
+    def _of(self) -> str:
+        """What it judges, for messages."""
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        try:
+            return load(self.model, device_map=self.device_map)
+        except InputError as error:
+            raise InputError(f"the judge of {self._of}: {error}") from error
+
+    def prepare(self) -> None:
+        """Load the model.
+
+        Raises:
+            InputError: it cannot be loaded.
+        """
+        _ = self._loaded
+
+
 @dataclass(frozen=True)
-class YesNo:
+class YesNo(_Loaded, Asking):
     """Whether a language model finds yes likelier than no after a question about the text.
 
         score = 1[ log p(yes | question) > log p(no | question) ]
@@ -33,24 +61,6 @@ class YesNo:
     device_map: str | None = None
     needs_text: bool = True
 
-    @property
-    def name(self) -> str:
-        """The model's name and the score's."""
-        return f"{self.ask.score} by {self.model}"
-
-    @property
-    def scores(self) -> tuple[str, ...]:
-        """The one score."""
-        return (self.ask.score,)
-
-    def prepare(self) -> None:
-        """Load the model.
-
-        Raises:
-            InputError: it cannot be loaded.
-        """
-        _ = self._loaded
-
     def judge(self, answers: Sequence[Answer]) -> list[Judgement]:
         """Compare both answers; a question that does not fit into the model's context fails."""
         model, tokenizer = self._loaded
@@ -66,12 +76,9 @@ class YesNo:
             "ask": self.ask.settings(),
         }
 
-    @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
-        try:
-            return load(self.model, device_map=self.device_map)
-        except InputError as error:
-            raise InputError(f"the judge of {self.ask.score!r}: {error}") from error
+    @property
+    def _of(self) -> str:
+        return repr(self.ask.score)
 
     def _one(self, model: Any, tokenizer: Any, answer: Answer) -> Judgement:
         if not self.ask.applies(answer):
@@ -88,7 +95,7 @@ class YesNo:
 
 
 @dataclass(frozen=True)
-class Perplexity:
+class Perplexity(_Loaded):
     """The perplexity of the continuation alone under another model, after the prompt.
 
         exp( - log p(text | prompt) / tokens )
@@ -112,14 +119,6 @@ class Perplexity:
         """Log-perplexity is what is averaged well; perplexity is what is known."""
         return (f"perplexity by {self.model}", f"loss by {self.model}")
 
-    def prepare(self) -> None:
-        """Load the model.
-
-        Raises:
-            InputError: it cannot be loaded.
-        """
-        _ = self._loaded
-
     def judge(self, answers: Sequence[Answer]) -> list[Judgement]:
         """Of each answer; of a conversation its last message stands before it."""
         model, tokenizer = self._loaded
@@ -140,9 +139,6 @@ class Perplexity:
         """The model."""
         return {"kind": "perplexity", "model": self.model}
 
-    @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
-        try:
-            return load(self.model, device_map=self.device_map)
-        except InputError as error:
-            raise InputError(f"the judge of the perplexity: {error}") from error
+    @property
+    def _of(self) -> str:
+        return "the perplexity"

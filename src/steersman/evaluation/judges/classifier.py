@@ -11,14 +11,14 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from steersman.errors import InputError, UnknownNameError
-from steersman.evaluation.judges.base import Answer, Ask, Judgement
+from steersman.evaluation.judges.base import Answer, Ask, Asking, Judgement
 from steersman.plant import pad_id
 
 _SHARE = 0.5
 
 
 @dataclass(frozen=True)
-class Classifier:
+class Classifier(Asking):
     """The probability of a label, and whether it is at least a half.
 
     The text is the continuation alone. Labels are exclusive (softmax) unless the model says that it
@@ -39,11 +39,6 @@ class Classifier:
     batch_size: int = 16
     device: str = "cpu"
     needs_text: bool = True
-
-    @property
-    def name(self) -> str:
-        """The model's name and the score's."""
-        return f"{self.ask.score} by {self.model}"
 
     @property
     def scores(self) -> tuple[str, ...]:

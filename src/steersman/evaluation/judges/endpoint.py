@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from steersman.errors import InputError, MissingExtraError
-from steersman.evaluation.judges.base import Answer, Ask, Judgement, filled
+from steersman.evaluation.judges.base import Answer, Ask, Asking, Judgement, filled
 
 _YES = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 _NOT_NOW = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
@@ -18,7 +18,7 @@ _LONGEST = 60.0
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class Endpoint(Asking):
     """Whether a model behind an endpoint answers a question about the text by yes.
 
     What may pass (too many requests, an overloaded server, a lost connection, silence) is tried
@@ -48,16 +48,6 @@ class Endpoint:
     wait: float = 1.0
     parallel: int = 4
     needs_text: bool = True
-
-    @property
-    def name(self) -> str:
-        """The model's name and the score's."""
-        return f"{self.ask.score} by {self.model}"
-
-    @property
-    def scores(self) -> tuple[str, ...]:
-        """The one score."""
-        return (self.ask.score,)
 
     def prepare(self) -> None:
         """See that requests can be made.

@@ -11,6 +11,7 @@ from scipy import stats
 
 from steersman.errors import InputError
 from steersman.evaluation.metrics.statistics import (
+    BATCH,
     Estimate,
     Interval,
     Prompts,
@@ -21,8 +22,6 @@ from steersman.evaluation.metrics.statistics import (
     ratio,
     totals,
 )
-
-_BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def sign_flip(
         permutation_type="samples",
         vectorized=True,
         n_resamples=resamples,
-        batch=_BATCH,
+        batch=BATCH,
         rng=np.random.default_rng(seed),
     )
     return Comparison(effect, float(found.pvalue), "sign-flip")

@@ -1,7 +1,7 @@
 """A number with its interval: bootstrap over prompts, whatever the number is."""
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import nan
 from typing import Any, Literal, get_args
@@ -19,12 +19,16 @@ Prompts = Labels | None
 """The prompt that each row belongs to; None where every row has one of its own."""
 Interval = Literal["bca", "percentile"]
 
-_BATCH = 500
+BATCH = 500
+"""Draws at a time, which bounds the memory they take."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number, and how well it is known.
+    """A number of any kind with an interval, which need not lie evenly about it.
+
+    Unlike a mean with its standard error it holds for skewed numbers, and for those that are no
+    means, such as a correlation.
 
     Args:
         value: of all rows.
@@ -165,7 +169,7 @@ def correlation(
         resamples=resamples,
         seed=seed,
     )
-    return Estimate(found.value, found.se, found.low, found.high, found.count, missing, found.level)
+    return replace(found, missing=missing)
 
 
 def kept(
@@ -225,7 +229,7 @@ def bootstrap(
         statistic,
         paired=len(data) > 1,
         confidence_level=level,
-        batch=_BATCH if vectorized else None,
+        batch=BATCH if vectorized else None,
         vectorized=vectorized,
     )
     plain = drawn(method="percentile", n_resamples=resamples, rng=np.random.default_rng(seed))

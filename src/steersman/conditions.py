@@ -1,4 +1,4 @@
-"""Under what a model is evaluated: bare, or with a steering attached in one way."""
+"""Under what a model runs: bare, or with a steering attached in one way, as often as needed."""
 
 import hashlib
 from contextlib import AbstractContextManager, nullcontext
@@ -9,7 +9,7 @@ from torch import nn
 
 from steersman.engines import Tokens
 from steersman.methods import ExecutionName, ReferenceName
-from steersman.request import RelinearizeName, Strength
+from steersman.request import RelinearizeName, Request, Strength
 from steersman.steering import Steering
 from steersman.store.format import TENSORS, encode
 
@@ -44,7 +44,16 @@ class Condition:
         """The model under this condition, inside a `with` block; a new one for every batch."""
         if self.steering is None:
             return nullcontext()
-        return self.steering.attach(model, **self._request(), trace=False)
+        return self.steering.attach(model, **self.asked(), trace=False)
+
+    @property
+    def request(self) -> Request:
+        """What is asked of the steering.
+
+        Raises:
+            InputError: both strengths, or one that cannot be used.
+        """
+        return Request.of(**self.asked())
 
     @property
     def stepwise(self) -> bool:
@@ -60,17 +69,11 @@ class Condition:
             "method": self.steering.method.name,
             "features": list(self.steering.features.names),
             "tensors": hashlib.sha256(tensors).hexdigest(),
-            **self._request(),
+            **self.asked(),
         }
 
-    def _request(self) -> dict[str, Any]:
-        return {
-            "target": 1.0 if self.target is None and self.lambda_ is None else self.target,
-            "lambda_": self.lambda_,
-            "tokens": self.tokens,
-            "reference": self.reference,
-            "execution": self.execution,
-            "relinearize": self.relinearize,
-            "correction": self.correction,
-            "cap": self.cap,
-        }
+    def asked(self) -> dict[str, Any]:
+        """What is asked of the steering, by the keywords of `Steering.attach`."""
+        asked = {name: value for name, value in vars(self).items() if name != "steering"}
+        unsaid = self.target is None and self.lambda_ is None
+        return asked | ({"target": 1.0} if unsaid else {})

@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from steersman.directions import choose, conditional_shift
+from steersman.directions import Choice, choose, conditional_shift, plainest
 from steersman.errors import InputError
 
 N, ROWS = 12, 60
@@ -133,3 +133,25 @@ def test_the_dual_and_the_primal_are_one_regression(rows: int) -> None:
     assert (chosen.rank, chosen.ridge) == (same.rank, same.ridge)
     assert chosen.explained == pytest.approx(same.explained, rel=1e-8)
     assert chosen.by_mean == pytest.approx(same.by_mean, rel=1e-8)
+
+
+def test_of_choices_that_are_as_good_the_plainest_is_taken() -> None:
+    def one(rank: int, ridge: float, *left: float) -> Choice:
+        return Choice(rank, ridge, 1 - sum(left), 0.0, left)
+
+    # By parts the second is worse than the first here and better there; the third always worse.
+    best, noisy = one(8, 0.1, 0.1, 0.1, 0.1), one(8, 1.0, 0.08, 0.15, 0.08)
+    worse = one(8, 10.0, 0.11, 0.111, 0.112)
+    assert plainest([best, noisy, worse]) == 1
+    assert plainest([best, worse]) == 0
+    assert plainest([best, one(4, 0.1, 0.1, 0.1, 0.1), one(2, 0.1, 0.2, 0.2, 0.2)]) == 1
+    assert plainest([best, one(8, 0.1, 0.1, 0.1, 0.1001)]) == 0
+    assert plainest([one(1, 0.1, 0.5), one(8, 0.1, 0.4)]) == 1
+
+
+def test_what_differs_from_part_to_part_alike_for_all_is_no_excuse() -> None:
+    """The parts differ much more than the choices do, and the choice is clear all the same."""
+    hard = torch.tensor([0.01, 0.3, 0.05, 0.2])
+    good = Choice(8, 0.1, 0.0, 0.0, tuple(hard.tolist()))
+    worse = Choice(8, 1.0, 0.0, 0.0, tuple((hard + torch.tensor([3, 4, 3, 4]) / 1e3).tolist()))
+    assert plainest([good, worse]) == 0

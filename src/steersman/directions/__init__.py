@@ -7,6 +7,7 @@ from steersman.directions.conditional import (
     ConditionalShift,
     choose,
     conditional_shift,
+    plainest,
 )
 from steersman.directions.covariance import Covariance, shrunk_covariance
 from steersman.directions.direction import Direction, StateRow
@@ -42,6 +43,7 @@ __all__ = [
     "conditional_shift",
     "contrast",
     "listed",
+    "plainest",
     "natural_differences",
     "observer_named",
     "separation",

@@ -44,12 +44,14 @@ class Choice(NamedTuple):
         explained: the share of the true shift that it explains on pairs it has not seen,
             `1 - |shift - c(x)|^2 / |shift|^2`.
         by_mean: the share that the mean shift alone explains there.
+        left: the share that it leaves unexplained, part by part; they add up to the whole.
     """
 
     rank: int
     ridge: float
     explained: float
     by_mean: float
+    left: tuple[float, ...] = ()
 
 
 def conditional_shift(
@@ -100,6 +102,10 @@ def choose(
 ) -> Choice:
     """Rank and ridge by the shift that they explain on pairs left out, several times over.
 
+    The best are nearly always among many that are nearly as good, and of those the least ridge goes
+    furthest astray at states unlike the examples. So `plainest` takes the largest ridge, and with
+    it the lowest rank, that is as good within the error.
+
     Args:
         x: states in the undesired context.
         shift: where the same tokens are in the desired one, minus `x`.
@@ -113,27 +119,54 @@ def choose(
 
     Raises:
         InputError: fewer pairs than folds, or pairs that cannot be left out without all others.
+
+    Source:
+        Breiman, Friedman, Olshen and Stone, Classification and Regression Trees (1984), section
+        3.4.3, for the rule of one standard error.
     """
     labels = [group] if continuation is None else [group, continuation]
-    left = torch.zeros(len(ranks), len(ridges), dtype=torch.float64)
-    by_mean = total = 0.0
+    left: list[Tensor] = []
+    by_mean, totals = 0.0, list[float]()
     for train, test in parts(labels, folds, seed=seed):
         spectrum = _Spectrum.of(x[train].double(), shift[train].double())
         centred, wanted = x[test].double() - spectrum.mean, shift[test].double()
         rest = wanted - spectrum.mean_shift
         by_mean += float(rest.square().sum())
-        total += float(wanted.square().sum())
+        totals.append(float(wanted.square().sum()))
+        left.append(torch.zeros(len(ridges), len(ranks), dtype=torch.float64))
         for j, ridge in enumerate(ridges):
             observers, directions = spectrum.solved(ridge)
             seen = centred @ observers
             for i, rank in enumerate(ranks):
                 found = seen[:, :rank] @ directions[:, :rank].mT
-                left[i, j] += float((rest - found).square().sum())
-    place = int(left.argmin())
-    i, j = divmod(place, len(ridges))
+                left[-1][j, i] = float((rest - found).square().sum())
+    total = sum(totals)
     if total == 0.0:
-        return Choice(ranks[0], ridges[0], 0.0, 0.0)
-    return Choice(ranks[i], ridges[j], 1 - float(left[i, j]) / total, 1 - by_mean / total)
+        return Choice(ranks[0], ridges[0], 0.0, 0.0, (1.0,) * len(totals))
+    share = torch.stack(left) / total
+    by_mean = 1 - by_mean / total
+    choices = [
+        Choice(rank, ridge, 1 - float(left.sum()), by_mean, tuple(left.tolist()))
+        for j, ridge in enumerate(ridges)
+        for i, rank in enumerate(ranks)
+        for left in [share[:, j, i]]
+    ]
+    return choices[plainest(choices)]
+
+
+def plainest(choices: Sequence[Choice]) -> int:
+    """Which choice has the largest ridge, and then the lowest rank, of those as good as the best.
+
+    As good is what leaves no more unexplained but for one standard error, over parts, of the
+    difference: what is hard in a part is hard for all, and drops out of it.
+    """
+    left = torch.tensor([one.left for one in choices], dtype=torch.float64)
+    more = left - left[left.sum(1).argmin()]
+    parts = left.shape[1]
+    # The sum over parts has the variance of all of them together.
+    error = more.std(1) * parts**0.5 if parts > 1 else torch.zeros(len(choices))
+    good: list[int] = (more.sum(1) <= error).nonzero().flatten().tolist()
+    return min(good, key=lambda k: (-choices[k].ridge, choices[k].rank, -choices[k].explained))
 
 
 class _Spectrum(NamedTuple):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from steersman.control import Absolute, AffineField, Reference, Target, Units
 from steersman.diagnostics import Diagnostic
-from steersman.directions import RANKS, RIDGES, Choice, choose, conditional_shift
+from steersman.directions import RANKS, RIDGES, Choice, choose, conditional_shift, plainest
 from steersman.errors import InputError
 from steersman.methods.base import (
     Controller,
@@ -36,7 +36,8 @@ class Counterfactual(Method):
     pushes each as far as its own context would have, and some not at all.
 
     Args:
-        block: where to act; None takes the block whose shift is explained best out of sample.
+        block: where to act; None takes the block whose shift is explained best out of sample, or
+            as well by a plainer map.
         rank: how many directions; None chooses by the same measure.
         ridge: regularisation in units of the mean square of the states; None chooses.
     """
@@ -63,7 +64,7 @@ class Counterfactual(Method):
             InputError: no aligned states, too few pairs, or a block that does not exist.
         """
         choices = self.explained(evidence)
-        block = max(choices, key=lambda place: choices[place].explained)
+        block = list(choices)[plainest(list(choices.values()))]
         found = choices[block]
         if found.explained < LITTLE:
             warnings.warn(

@@ -12,6 +12,7 @@ except ImportError as missing:
     raise MissingExtraError("matplotlib", "plots", "Drawing figures") from missing
 
 from steersman.pages import THEME, write_page
+from steersman.plots.beside import beside_figure
 from steersman.plots.bounds import authority_figure, bound_figure
 from steersman.plots.calibration import calibration_figure
 from steersman.plots.comparison import before_after_figure, separation_figure, strength_figure
@@ -32,6 +33,7 @@ __all__ = [
     "Marked",
     "authority_figure",
     "before_after_figure",
+    "beside_figure",
     "calibration_figure",
     "bound_figure",
     "divergence_figure",

@@ -20,6 +20,7 @@ from steersman.plots.divergence import divergence_figure
 from steersman.plots.methods import Marked, methods_figure
 from steersman.plots.page import figure_page, figure_svg
 from steersman.plots.remainders import plants_figure, remainder_figure
+from steersman.plots.setpoints import setpoint_figure
 from steersman.plots.spectra import pairs_figure, similarity_figure, spectra_figure
 from steersman.plots.trace import trace_figure
 
@@ -41,6 +42,7 @@ __all__ = [
     "figure_svg",
     "methods_figure",
     "separation_figure",
+    "setpoint_figure",
     "strength_figure",
     "trace_figure",
     "write_page",

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,18 @@ class Fitting:
 
     Args:
         name: what they are of.
-        pairs: the examples.
+        pairs: the examples; of several features by their names.
     """
 
     name: str
-    pairs: ContrastivePairs
+    pairs: ContrastivePairs | Mapping[str, ContrastivePairs]
+
+    @property
+    def each(self) -> tuple[ContrastivePairs, ...]:
+        """The examples of every feature."""
+        if isinstance(self.pairs, ContrastivePairs):
+            return (self.pairs,)
+        return tuple(self.pairs.values())
 
     def place(self, *more: object) -> str:
         """A few letters that differ where the examples, or what is done with them, do.
@@ -43,7 +50,7 @@ class Fitting:
         Args:
             more: what is done with them, as plain data.
         """
-        told = json.dumps([self.pairs.fingerprint(), *more], default=str)
+        told = json.dumps([[one.fingerprint() for one in self.each], *more], default=str)
         return hashlib.sha256(told.encode()).hexdigest()[:8]
 
 
@@ -89,17 +96,18 @@ class Bench:
         return Fitting(task.name, pairs)
 
     def plant(self, fitting: Fitting) -> LTVSystem:
-        """The plant averaged over the first desired examples; kept as a checkpoint.
+        """The plant averaged over the first desired examples, as many of each feature; kept.
 
         Args:
             fitting: whose examples.
         """
         where = self.fits / safe(fitting.name)
         where.mkdir(parents=True, exist_ok=True)
+        share = -(-self.sizes.jacobians // len(fitting.each))
         return identify(
             self.model,
             self.tokenizer,
-            fitting.pairs.desired[: self.sizes.jacobians],
+            [text for one in fitting.each for text in one.desired[:share]],
             chunk=self.chunk,
             checkpoint=where / f"plant-{fitting.place(self.sizes.jacobians)}.safetensors",
             progress=self.progress,

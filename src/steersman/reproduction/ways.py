@@ -12,6 +12,7 @@ from steersman.methods import (
     PIDSteering,
 )
 from steersman.reproduction.scripts import Settings
+from steersman.request import Strength
 
 ALQR_NAME, PLUS_NAME, SPID_NAME = "A-LQR", "A-LQR+", "S-PID"
 ACTADD_NAME, PID_NAME = "ActAdd", "PID-AcT"
@@ -27,17 +28,17 @@ class Way:
         label: for people.
         method: with its settings.
         published: the paper's name of what this is; "" where it is ours.
-        target: strength in natural units; None where `lambda_` is given.
+        target: strength in natural units, of several features by name; None where `lambda_` is given.
         lambda_: strength as the paper has it.
     """
 
     label: str
     method: Method
     published: str = ""
-    target: float | None = None
-    lambda_: float | None = None
+    target: Strength | None = None
+    lambda_: Strength | None = None
 
-    def request(self) -> dict[str, float | None]:
+    def request(self) -> dict[str, Strength | None]:
         """What `attach` and `evaluate` are told."""
         return {"target": self.target, "lambda_": self.lambda_}
 

@@ -18,6 +18,9 @@ ABSENT = "not in this library"
 HERE = "here"
 """What the columns of our own numbers are called."""
 
+_LONG = 1000
+"""From here on a number is shown without digits behind the point."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -168,7 +171,8 @@ def number(value: float, measure: Measure) -> str:
         value: the number.
         measure: what it is.
     """
-    shown = f"{measure.scale * value:.{measure.digits}f}"
+    scaled = measure.scale * value
+    shown = f"{scaled:.{0 if abs(scaled) >= _LONG else measure.digits}f}"
     nothing = shown.startswith("-") and float(shown) == 0  # rounding leaves a sign on zero
     return shown.removeprefix("-") if nothing else shown.replace("-", "\u2212")
 

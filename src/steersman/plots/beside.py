@@ -49,7 +49,7 @@ def beside_figure(
 
 
 def _draw_ours(axes: Axes, ours: Sequence[Measured]) -> None:
-    values, errors = (as_array([one[i] for one in ours]) for i in (1, 2))
+    values, errors = as_array([one[1] for one in ours]), as_array([one[2] for one in ours])
     for place, (value, error) in enumerate(zip(values, errors, strict=True)):
         color = INK if place == 0 else BLUE
         width = error if np.isfinite(error) else 0.0
@@ -86,9 +86,7 @@ def _frame(axes: Axes, labels: Sequence[str], xlabel: str, title: str) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def _in_words(
-    ours: Sequence[Measured], published: Sequence[Known], xlabel: str, here: str
-) -> str:
+def _in_words(ours: Sequence[Measured], published: Sequence[Known], xlabel: str, here: str) -> str:
     mine = "; ".join(f"{label} {value:.3g}" for label, value, _ in ours)
     theirs = "; ".join(f"{method} on {model} {value:.3g}" for method, model, value in published)
     return f"{xlabel} on {here}: {mine}." + (f" Published: {theirs}." if theirs else "")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,13 @@ from typing import Any
 from torch import nn
 
 from steersman.control import LTVSystem
-from steersman.data import ContrastivePairs
-from steersman.errors import SteersmanError
+from steersman.data import ContrastivePairs, Example
+from steersman.errors import InputError, SteersmanError
 from steersman.evaluation import Evaluation, Task, evaluate
 from steersman.evaluation.comparison.cells import safe
+from steersman.evaluation.folder import RUN
 from steersman.fitting import fit, identify
-from steersman.plant import CHUNK
+from steersman.plant import CHUNK, locate, tokenize
 from steersman.reproduction.found import Line
 from steersman.reproduction.item import Sizes
 from steersman.reproduction.published import UNSTEERED
@@ -32,10 +34,12 @@ class Fitting:
     Args:
         name: what they are of.
         pairs: the examples; of several features by their names.
+        notes: what to know of them.
     """
 
     name: str
     pairs: ContrastivePairs | Mapping[str, ContrastivePairs]
+    notes: tuple[str, ...] = ()
 
     @property
     def each(self) -> tuple[ContrastivePairs, ...]:
@@ -89,11 +93,11 @@ class Bench:
             task: which task.
             swapped: whether what the task calls undesired is desired here.
         """
-        pairs = task.pairs(0, self.sizes.pairs)
+        pairs, notes = self._short_enough(task.pairs(0, self.sizes.pairs))
         if swapped:
             turned = ContrastivePairs(pairs.undesired, pairs.desired, paired=pairs.paired)
-            return Fitting(f"{task.name}, swapped", turned)
-        return Fitting(task.name, pairs)
+            return Fitting(f"{task.name}, swapped", turned, notes)
+        return Fitting(task.name, pairs, notes)
 
     def plant(self, fitting: Fitting) -> LTVSystem:
         """The plant averaged over the first desired examples, as many of each feature; kept.
@@ -149,7 +153,8 @@ class Bench:
         """
         return evaluate(
             *(self.model, self.tokenizer, task, steering),
-            **({} if way is None else way.request()),
+            target=None if way is None else way.target,
+            lambda_=None if way is None else way.lambda_,
             split="test",
             seeds=self.sizes.seeds,
             count=self.sizes.count,
@@ -157,6 +162,26 @@ class Bench:
             out=self.out / safe(task.name) / safe(label),
             progress=self.progress,
         )
+
+    def _short_enough(self, pairs: ContrastivePairs) -> tuple[ContrastivePairs, tuple[str, ...]]:
+        """The examples that the model has room for, and how many are left out."""
+        limit = locate(self.model).context
+        fits = [
+            [limit is None or len(one.ids) <= limit for one in tokenize(self.tokenizer, side)]
+            for side in (pairs.desired, pairs.undesired)
+        ]
+        if pairs.paired:
+            both = [a and b for a, b in zip(*fits, strict=True)]
+            fits = [both, both]
+        left_out = sum(not fit for side in fits for fit in side)
+        if not left_out:
+            return pairs, ()
+        sides = [
+            [text for text, fit in zip(side, good, strict=True) if fit]
+            for side, good in zip((pairs.desired, pairs.undesired), fits, strict=True)
+        ]
+        told = f"{left_out} examples are longer than the model's context and were left out"
+        return ContrastivePairs(*sides, paired=pairs.paired), (f"{told}.",)
 
     def table(
         self, task: Task, ways: Sequence[Way], fitting: Fitting
@@ -174,6 +199,7 @@ class Bench:
         found: list[tuple[Line, Evaluation | None]] = [
             (Line(UNSTEERED, UNSTEERED), self.evaluated(task, UNSTEERED))
         ]
+        self._foretell(task, len(ways))
         for way in ways:
             try:
                 steering = self.steering(way, fitting)
@@ -183,3 +209,36 @@ class Bench:
             else:
                 found.append((Line(way.label, way.published), done))
         return tuple(found)
+
+    def _foretell(self, task: Task, ways: int) -> None:
+        """Say how long the ways will take, from how long the bare model took."""
+        if not self.progress:
+            return
+        where = self.out / safe(task.name) / safe(UNSTEERED) / RUN
+        runs = json.loads(where.read_text(encoding="utf-8"))["runs"] if where.exists() else ()
+        seconds = sum(run["seconds"] for run in runs)
+        sys.stderr.write(
+            f"{ways} ways to come, about {seconds * ways / 60:.1f} min and the time of the fits\n"
+        )
+
+
+def fitting_in(model: nn.Module, tokenizer: Any, prompts: Sequence[Example]) -> list[Example]:
+    """The prompts that a model has room for.
+
+    Args:
+        model: the model.
+        tokenizer: its tokenizer.
+        prompts: texts or conversations.
+
+    Raises:
+        InputError: there is none.
+    """
+    limit = locate(model).context
+    found = [
+        prompt
+        for prompt, tokens in zip(prompts, tokenize(tokenizer, prompts), strict=True)
+        if limit is None or len(tokens.ids) <= limit
+    ]
+    if not found:
+        raise InputError(f"all {len(prompts)} prompts are longer than the model's context.")
+    return found

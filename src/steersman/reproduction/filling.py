@@ -34,7 +34,7 @@ def filled(
         fitting: the examples; None are the task's own.
     """
     examples = bench.fitting(task) if fitting is None else fitting
-    lines, notes = [], [_strengths(bench, settings)]
+    lines, notes = [], [_strengths(bench, settings), *examples.notes]
     for line, found in bench.table(task, ways, examples):
         lines.append(line if found is None else replace(line, values=values(found)))
         notes += [f"{line.label}: {doubt}" for doubt in (doubts(found) if found else ())]

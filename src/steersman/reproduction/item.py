@@ -1,7 +1,7 @@
 """One table or figure of a paper: what it shows, what it needs, how it is measured here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from steersman.errors import InputError
@@ -60,9 +60,22 @@ class Sizes:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise InputError(f"seeds are {list(self.seeds)}: give at least one, each once.")
 
-    def changed(self, **asked: Any) -> "Sizes":
-        """The same with what was asked for; None leaves it as it is."""
-        return replace(self, **{name: one for name, one in asked.items() if one is not None})
+    def changed(
+        self,
+        count: int | None,
+        seeds: tuple[int, ...] | None,
+        pairs: int | None,
+        jacobians: int | None,
+        batch_size: int | None,
+    ) -> "Sizes":
+        """The same with what was asked for; None leaves a size as it is."""
+        return Sizes(
+            self.count if count is None else count,
+            self.seeds if seeds is None else seeds,
+            self.pairs if pairs is None else pairs,
+            self.jacobians if jacobians is None else jacobians,
+            self.batch_size if batch_size is None else batch_size,
+        )
 
 
 @dataclass(frozen=True)
@@ -96,7 +109,7 @@ class Item:
     published: tuple[Published, ...] = ()
     unknown: str = ""
     differs: tuple[str, ...] = ()
-    figure: "Callable[[Found], Figure] | None" = None
+    figure: "Callable[[Found], Figure | None] | None" = None
     caption: str = ""
 
     @property

@@ -42,7 +42,9 @@ class OneScore:
     def judge(self, answers: Sequence[Answer]) -> list[Judgement]:
         """What the judge says of the one score."""
         return [
-            Judgement({name: v for name, v in one.scores.items() if name == self.score}, one.failure)
+            Judgement(
+                {name: v for name, v in one.scores.items() if name == self.score}, one.failure
+            )
             for one in self.of.judge(answers)
         ]
 

@@ -9,7 +9,15 @@ from markupsafe import Markup
 
 from steersman.errors import MissingExtraError
 from steersman.pages import THEME, write_page
-from steersman.reproduction.words import HERE, Table, comparable, settings_told, sources, table
+from steersman.reproduction.words import (
+    HERE,
+    Table,
+    comparable,
+    notes,
+    settings_told,
+    sources,
+    table,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -116,5 +124,5 @@ def _section(found: "Reproduction", done: "Done", figure: str | None) -> _Sectio
         caption=caption,
         sizes=settings_told(done.settings),
         unknown=item.unknown,
-        told=(*item.differs, *done.found.notes, *sources(item)),
+        told=(*item.differs, *notes(done.found), *sources(item)),
     )

@@ -109,9 +109,12 @@ def reproduce(
     skipped = {one.name: reason for one in chosen if (reason := lacking(one, sources))}
     if item is not None and skipped:
         raise InputError(skipped[item])
-    asked = {"count": count, "pairs": pairs, "jacobians": jacobians, "batch_size": batch_size}
-    asked["seeds"] = None if seeds is None else tuple(seeds)
-    sizes = {one.name: one.sizes.changed(**asked) for one in chosen if one.name not in skipped}
+    some = None if seeds is None else tuple(seeds)
+    sizes = {
+        one.name: one.sizes.changed(count, some, pairs, jacobians, batch_size)
+        for one in chosen
+        if one.name not in skipped
+    }
     identity = model_identity(model, tokenizer)
     root = Folder(Path(out), {"paper": paper, "model": identity})
     assert root.path is not None

@@ -28,7 +28,7 @@ class Way:
         label: for people.
         method: with its settings.
         published: the paper's name of what this is; "" where it is ours.
-        target: strength in natural units, of several features by name; None where `lambda_` is given.
+        target: strength in natural units, of several features by name; None with `lambda_`.
         lambda_: strength as the paper has it.
     """
 
@@ -38,14 +38,11 @@ class Way:
     target: Strength | None = None
     lambda_: Strength | None = None
 
-    def request(self) -> dict[str, Strength | None]:
-        """What `attach` and `evaluate` are told."""
-        return {"target": self.target, "lambda_": self.lambda_}
-
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         settings = self.method.hyperparameters()
-        return {"label": self.label, "method": self.method.name, **settings, **self.request()}
+        asked = {"target": self.target, "lambda": self.lambda_}
+        return {"label": self.label, "method": self.method.name, **settings, **asked}
 
 
 def compared(settings: Settings, pid: str = PID_NAME) -> tuple[Way, ...]:

@@ -6,6 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from steersman.evaluation.scores import Score
+from steersman.reproduction.found import Found, Line
 from steersman.reproduction.item import Item, Measure
 from steersman.reproduction.published import UNSTEERED, Published, is_model
 
@@ -15,9 +16,15 @@ if TYPE_CHECKING:
 DAGGER = "†"
 """Marks a number that was read second-hand."""
 ABSENT = "not in this library"
+FAILED = "could not be run"
 HERE = "here"
 """What the columns of our own numbers are called."""
 
+_KINDS = {
+    "concepts": "concepts:NAME",
+    "concepts+": "concepts:NAME twice",
+    "prompts": "nothing (prompts, if you like)",
+}
 _LONG = 1000
 """From here on a number is shown without digits behind the point."""
 
@@ -72,7 +79,7 @@ def table(done: "Done") -> Table:
             for measure, models in groups
             for model in models
         ]
-        shown = f"could not be run: {line.failed}" if line.failed else _paper(line.method)
+        shown = FAILED if line.failed else _paper(line)
         rows.append((line.label, shown, tuple(cells)))
     methods = dict.fromkeys(one.method for one in item.published if one.method not in told)
     for method in methods:
@@ -101,6 +108,12 @@ def comparable(item: Item, model: str) -> str:
     )
 
 
+def notes(found: Found) -> list[str]:
+    """What to know of our numbers, and why rows have none."""
+    failed = [f"{line.label} {FAILED}: {line.failed}" for line in found.lines if line.failed]
+    return [*found.notes, *failed]
+
+
 def sources(item: Item) -> list[str]:
     """Where the published numbers are from, and what is doubtful about them."""
     lines = []
@@ -119,11 +132,20 @@ def summary(found: "Reproduction") -> str:
     lines = [f"{found.paper.title} ({found.paper.source}), on {found.model_name}"]
     for done in found.items:
         lines += ["", done.item.title, *_aligned(table(done))]
-        lines += [comparable(done.item, found.model_name), *sources(done.item), *done.found.notes]
+        lines += [comparable(done.item, found.model_name), *sources(done.item), *notes(done.found)]
     lines += [""] if found.skipped or found.failed else []
     lines += [f"skipped: {reason}" for reason in found.skipped.values()]
     lines += [f"failed: {name}: {reason}" for name, reason in found.failed.items()]
     return "\n".join(lines)
+
+
+def needed(item: Item) -> str:
+    """The data that an item needs, in words.
+
+    Args:
+        item: which.
+    """
+    return " and ".join(" or ".join(_KINDS.get(kind, kind) for kind in need) for need in item.needs)
 
 
 def _aligned(found: Table) -> list[str]:
@@ -146,8 +168,8 @@ def _models(item: Item, measure: Measure) -> tuple[str, ...]:
     return tuple(dict.fromkeys(p.model for p in item.published if p.measure == measure.name))
 
 
-def _paper(method: str) -> str:
-    return "" if method in ("", UNSTEERED) else method
+def _paper(line: Line) -> str:
+    return "" if line.method in ("", UNSTEERED, line.label) else line.method
 
 
 def _ours(measure: Measure, score: Score | None) -> Cell:

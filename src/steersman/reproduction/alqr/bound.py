@@ -27,7 +27,7 @@ def _measured(bench: Bench) -> Found:
     task = bench.sources.first(TRACKED)
     fitting, way = bench.fitting(task), default()
     made, held_out = (
-        prompts_of(task, split, bench.sizes.count) for split in ("validation", "test")
+        prompts_of(bench, task, split, bench.sizes.count) for split in ("validation", "test")
     )
     level = min(_LEVEL, len(made) / (len(made) + 1))
     found = bound(
@@ -50,7 +50,9 @@ def _measured(bench: Bench) -> Found:
         f"{len(made)} prompts of the validation split and checked on {len(held_out)} of the test "
         "split.",
     )
-    return Found(tuple(lines), told, {"task": task.name, "bands": _bands(coverage)})
+    return Found(
+        tuple(lines), (*told, *fitting.notes), {"task": task.name, "bands": _bands(coverage)}
+    )
 
 
 def _values(

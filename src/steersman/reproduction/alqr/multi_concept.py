@@ -23,7 +23,8 @@ BOTH, FIRST, SECOND, PERPLEXITY = "both", "first", "second", "perplexity"
 def _measured(bench: Bench) -> Found:
     first, second = bench.sources.concepts[:2]
     settings = settings_of("concepts", bench.name, bench.lambdas)
-    pairs = {one.name: one.pairs(0, bench.sizes.pairs) for one in (first, second)}
+    each = {one.name: bench.fitting(one) for one in (first, second)}
+    pairs = {name: one.each[0] for name, one in each.items()}
     weights = settings.regulator
     ways = (
         *(
@@ -39,7 +40,8 @@ def _measured(bench: Bench) -> Found:
         Way("feature LQR, target 1 of both", FeatureLQR(), "", dict.fromkeys(pairs, 1.0)),
         Way("feature LQR, the first alone", FeatureLQR(), "", {first.name: 1.0, second.name: 0.0}),
     )
-    fitting = Fitting(f"{first.name} and {second.name}", pairs)
+    notes = tuple(note for one in each.values() for note in one.notes)
+    fitting = Fitting(f"{first.name} and {second.name}", pairs, notes)
     task, values = together(first, second), _values(first.headline, second.headline)
     found = filled(bench, task, ways, settings, values, fitting)
     told = f"The first is {first.name}, the second {second.name}."

@@ -1,10 +1,12 @@
 """What steering costs while the model writes: tokens a second."""
 
-from statistics import fmean
+from collections.abc import Sequence
 
+from steersman.data import Example
 from steersman.errors import SteersmanError
 from steersman.evaluation.comparison.speed import paces
 from steersman.evaluation.conditions import Condition
+from steersman.plant import tokenize
 from steersman.reproduction.alqr.sources import GEMMA, QUOTED, QWEN
 from steersman.reproduction.alqr.tracking import prompts_of
 from steersman.reproduction.bench import Bench
@@ -18,11 +20,13 @@ from steersman.reproduction.ways import default, paper_form, spid
 SPEED, CHANGE = "speed", "change"
 STEERED_FOR = ("toxicity", "truthfulness", "refusal", "concepts")
 _NEW_TOKENS = 100
+_AMONG = 64
+"""Of how many prompts the shortest is taken."""
 
 
 def _measured(bench: Bench) -> Found:
     task = bench.sources.first(STEERED_FOR)
-    fitting, prompts = bench.fitting(task), prompts_of(task, "test", 1)
+    fitting, prompts = bench.fitting(task), [_short(bench, prompts_of(bench, task, "test", _AMONG))]
     settings = settings_of("toxicity", bench.name, bench.lambdas or (1.0,))
     bare: list[float] = []
     lines: list[Line] = []
@@ -46,10 +50,16 @@ def _measured(bench: Bench) -> Found:
         lines.append(Line(way.label, way.published, values))
     first = Line(UNSTEERED, UNSTEERED, {SPEED: mean([1 / seconds for seconds in bare])})
     told = (
-        f"One prompt of {task.name}, up to {_NEW_TOKENS} tokens, {bench.sizes.count} trials, each "
-        "beside an unsteered one; times by the clock, and what else the machine did is in them.",
+        f"One short prompt of {task.name}, up to {_NEW_TOKENS} tokens, {bench.sizes.count} trials, "
+        "each beside an unsteered one; by the clock, with whatever else the machine did in it.",
     )
-    return Found((first, *lines), told, {"milliseconds_a_token_unsteered": 1000 * fmean(bare)})
+    return Found((first, *lines), (*told, *fitting.notes), {"task": task.name})
+
+
+def _short(bench: Bench, prompts: Sequence[Example]) -> Example:
+    """The one of fewest tokens."""
+    tokens = tokenize(bench.tokenizer, prompts)
+    return min(zip(prompts, tokens, strict=True), key=lambda one: len(one[1]))[0]
 
 
 ITEM = Item(

@@ -16,7 +16,7 @@ from steersman.methods import FeatureLQR
 from steersman.plant import encode, input_device, locate
 from steersman.plant.forward import forward_arguments
 from steersman.reproduction.alqr.sources import NO_SPLIT, PAPER
-from steersman.reproduction.bench import Bench, Fitting
+from steersman.reproduction.bench import Bench, Fitting, fitting_in
 from steersman.reproduction.found import Found, Line
 from steersman.reproduction.item import Item, Measure, Sizes
 from steersman.reproduction.scripts import settings_of
@@ -48,15 +48,14 @@ class Profile(NamedTuple):
 
 def _measured(bench: Bench) -> Found:
     task = bench.sources.first(TRACKED)
-    prompts, fitting = prompts_of(task, "test", bench.sizes.count), bench.fitting(task)
+    prompts, fitting = prompts_of(bench, task, "test", bench.sizes.count), bench.fitting(task)
     settings = settings_of("truthfulness", bench.name, bench.lambdas or _LAMBDAS)
     lines: list[Line] = []
     panels: dict[str, dict[str, Any]] = {}
-    for way, relinearize in (
-        *((one, "fit") for one in (*paper_form(settings), default(0.5), default())),
-        (Way("feature LQR, plan, target 1", FeatureLQR(), "", 1.0), "fit"),
-        (Way("feature LQR solved at the prompt, target 1", FeatureLQR(), "", 1.0), "prompt"),
-    ):
+    solved = Way("feature LQR solved at the prompt, target 1", FeatureLQR(), "", 1.0)
+    planned = Way("feature LQR, plan, target 1", FeatureLQR(), "", 1.0)
+    for way in (*paper_form(settings), default(0.5), default(), planned, solved):
+        relinearize: RelinearizeName = "prompt" if way is solved else "fit"
         try:
             found = _profile(bench, way, fitting, prompts, relinearize)
         except SteersmanError as error:
@@ -69,21 +68,27 @@ def _measured(bench: Bench) -> Found:
             "sd": spread.tolist(),
             "asked": found.asked,
         }
-    told = f"Steered for {task.name}, at the last token of {len(prompts)} prompts of the test split."
-    return Found(tuple(lines), (told,), {"task": task.name, "profiles": panels})
+    told = (
+        f"Steered for {task.name}, at the last token of {len(prompts)} prompts of the test split."
+    )
+    return Found(tuple(lines), (told, *fitting.notes), {"task": task.name, "profiles": panels})
 
 
-def prompts_of(task: Task, split: Split, count: int) -> list[Example]:
-    """Different prompts of a split of a task.
+def prompts_of(bench: Bench, task: Task, split: Split, count: int) -> list[Example]:
+    """Different prompts of a split of a task, of those that the model has room for.
 
     Args:
+        bench: whose model.
         task: which task.
         split: which split.
         count: how many at most.
+
+    Raises:
+        InputError: there is none.
     """
     items = task.items(split, 0, count)
     found = {str(one.prompt): one.prompt for one in items if isinstance(one, Prompt)}
-    return list(found.values())
+    return fitting_in(bench.model, bench.tokenizer, list(found.values()))
 
 
 def _line(way: Way, found: Profile) -> Line:
@@ -142,7 +147,11 @@ def features(
             device=input_device(blocks),
         )
         attached = steering.attach(
-            bench.model, **way.request(), tokens="last", relinearize=relinearize
+            bench.model,
+            way.target,
+            lambda_=way.lambda_,
+            tokens="last",
+            relinearize=relinearize,
         )
         with attached as run, torch.no_grad():
             bench.model(**forward_arguments(bench.model, given))

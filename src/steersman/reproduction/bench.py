@@ -181,7 +181,8 @@ class Bench:
             for side, good in zip((pairs.desired, pairs.undesired), fits, strict=True)
         ]
         told = f"{left_out} examples are longer than the model's context and were left out"
-        return ContrastivePairs(*sides, paired=pairs.paired), (f"{told}.",)
+        kept = ContrastivePairs(sides[0], sides[1], paired=pairs.paired)
+        return kept, (f"{told}.",)
 
     def table(
         self, task: Task, ways: Sequence[Way], fitting: Fitting

@@ -35,9 +35,14 @@ def filled(
     """
     examples = bench.fitting(task) if fitting is None else fitting
     lines, notes = [], [_strengths(bench, settings), *examples.notes]
+    doubted: dict[str, list[str]] = {}
     for line, found in bench.table(task, ways, examples):
         lines.append(line if found is None else replace(line, values=values(found)))
-        notes += [f"{line.label}: {doubt}" for doubt in (doubts(found) if found else ())]
+        for doubt in doubts(found) if found else ():
+            doubted.setdefault(doubt, []).append(line.label)
+    for doubt, labels in doubted.items():
+        everywhere = len(labels) == sum(not line.failed for line in lines)
+        notes.append(f"{'Every row' if everywhere else ', '.join(labels)}: {doubt}.")
     more = {"task": task.name, "ways": [way.to_dict() for way in ways]}
     return Found(tuple(lines), tuple(notes), more)
 

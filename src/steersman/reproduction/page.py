@@ -110,9 +110,10 @@ def _figure(done: "Done", model: str) -> "Figure | None":
 
 def _section(found: "Reproduction", done: "Done", figure: str | None) -> _Section:
     item = done.item
+    beside = ", and published numbers in a panel of their own, because they are of other models"
     caption = item.caption or (
-        f"{item.measures[0].heading}: ours with one standard error either way, and the published "
-        "numbers in a panel of their own, because they are of other models."
+        f"{item.measures[0].heading}: ours with one standard error either way"
+        f"{beside if item.published else ''}."
     )
     return _Section(
         name=item.name,
@@ -122,7 +123,7 @@ def _section(found: "Reproduction", done: "Done", figure: str | None) -> _Sectio
         table=table(done),
         figure=None if figure is None else Markup(figure),
         caption=caption,
-        sizes=settings_told(done.settings),
+        sizes=settings_told(item, done.settings),
         unknown=item.unknown,
         told=(*item.differs, *notes(done.found), *sources(item)),
     )

@@ -1,9 +1,9 @@
 """A reproduction in words and numbers, for a terminal and for a page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from steersman.evaluation.scores import Score
 from steersman.reproduction.found import Found, Line
@@ -211,12 +211,18 @@ def _range(one: Published, measure: Measure) -> str:
     return " to ".join(f"{end:.{measure.digits}f}" for end in ends).replace("-", "\u2212")
 
 
-def settings_told(settings: Mapping[str, object]) -> str:
-    """How much was measured, in words."""
+def settings_told(item: Item, settings: Mapping[str, Any]) -> str:
+    """How much was measured, in words.
+
+    Args:
+        item: what.
+        settings: what decided it.
+    """
     sizes = settings["sizes"]
-    assert isinstance(sizes, Mapping)
-    seeds: Sequence[int] = sizes["seeds"]
-    return (
-        f"{sizes['count']} asked of each of {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}, "
-        f"{sizes['pairs']} examples a side, a plant averaged over {sizes['jacobians']} prompts"
-    )
+    seeds = len(sizes["seeds"])
+    told = {
+        "seeds": f"{seeds} {'seed' if seeds == 1 else 'seeds'}",
+        "pairs": f"{sizes['pairs']} examples a side",
+        "jacobians": f"a plant averaged over {sizes['jacobians']} prompts",
+    }
+    return ", ".join([f"{sizes['count']} asked for", *(told[name] for name in item.sized)])

@@ -112,6 +112,7 @@ ITEM = Item(
         "For a relative reference, in units of what is asked; an absolute one asks every token for "
         "another move.",
     ),
+    sized=("pairs", "jacobians"),
     figure=_figure,
     caption=(
         "Errors of the predicted feature on prompts of the test split, and the bounds: blue the "

@@ -14,7 +14,7 @@ CONCEPT, PERPLEXITY, DIVERGENCE = "concept", "perplexity", "divergence"
 SIZES = Sizes(500, jacobians=25)
 JUDGED = (
     "Of a data set the concept counts where its word occurs; the paper asks Llama-3.1-8B-Instruct, "
-    "which `--judge concepts:NAME=causal:MODEL` does too."
+    "which --judge concepts:NAME=causal:MODEL does too."
 )
 
 

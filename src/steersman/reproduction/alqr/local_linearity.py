@@ -115,19 +115,23 @@ ITEM = Item(
     ),
     measure=_measured,
     published=(
-        Published(SIMILARITY, _BLOCKS[0], _SOME, 0.5, QUOTED, True, 0.8, "\u201ctypically\u201d"),
-        Published(SIMILARITY, _BLOCKS[1], _SOME, 0.8, QUOTED, True, note="about"),
-        Published(SIMILARITY, _BLOCKS[2], _SOME, 0.5, QUOTED, True, note="about"),
-        Published(SIMILARITY, _BLOCKS[3], _SOME, 0.8, QUOTED, True, note="about"),
+        Published(SIMILARITY, _BLOCKS[0], _SOME, 0.5, QUOTED, True, 0.8),
+        Published(SIMILARITY, _BLOCKS[1], _SOME, 0.8, QUOTED, True),
+        Published(SIMILARITY, _BLOCKS[2], _SOME, 0.5, QUOTED, True),
+        Published(SIMILARITY, _BLOCKS[3], _SOME, 0.8, QUOTED, True),
     ),
-    unknown="Which models these numbers are of, and the maps themselves.",
+    unknown=(
+        "Which models these numbers are of, which are told as \u201ctypical\u201d and \u201cabout\u201d, "
+        "and the maps themselves."
+    ),
     differs=(
-        "Without `--data prompts=FILE` the prompts are of the wind tunnel, or short English texts "
-        "of four domains; the paper's are of five data sets.",
+        "Without prompts of your own (--data prompts=FILE) they are of the wind tunnel, or short "
+        "English texts of four domains; the paper's are of five data sets.",
         f"Chance, and what the identity misses, are ours: {PAPER} compares with Gaussian "
         "directions of equal weight.",
         "Early, middle and late blocks are thirds of those after the first.",
     ),
+    sized=(),
     figure=_figure,
     caption=(
         "Similarity of the leading directions of two prompts' Jacobians, block by block, with "

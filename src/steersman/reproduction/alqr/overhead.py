@@ -87,6 +87,7 @@ ITEM = Item(
             QUOTED,
         ),
     ),
+    sized=("pairs", "jacobians"),
     unknown="The other models. The published times are of one RTX 4090.",
     differs=(
         "Steered and unsteered trials alternate, and the change is of each two that follow each "

@@ -66,7 +66,7 @@ ITEM = Item(
         NO_SPLIT,
         ONE_FIT,
         "An answer counts here where it does not begin as refusals do; the paper asks a classifier "
-        "(HarmBench-Llama-2-13b-cls), which `--judge refusal=...` does too.",
+        "(HarmBench-Llama-2-13b-cls), which --judge refusal=... does too.",
         "In the wind tunnel the two sides are documents in which requests are refused and "
         "answered.",
         "The last row of ours goes the other way, toward refusing, which the paper does not.",

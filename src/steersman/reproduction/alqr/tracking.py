@@ -193,9 +193,10 @@ ITEM = Item(
         NO_SPLIT,
         "In units of the contrast at each state. The paper's form asks for a value of the feature, "
         "counted from zero; a relative plan asks for a change from where the prompt has it.",
-        f"To follow another prompt's trajectory, as {PAPER} does too, is `steersman.track`; it is "
+        f"To follow another prompt's trajectory, as {PAPER} does too, is steersman.track; it is "
         "not measured here.",
     ),
+    sized=("pairs", "jacobians"),
     figure=_figure,
     caption=(
         "The feature (paper's form) or its change (relative) at every state, in units of the "

@@ -59,7 +59,7 @@ class Found:
             Line(one["label"], one["method"], _scores(one["values"]), one["failed"])
             for one in found["lines"]
         )
-        return cls(lines, tuple(found["notes"]), found["more"])
+        return cls(lines, tuple(found["notes"]), _curves(found["more"]))
 
 
 def _scores(values: Mapping[str, Any]) -> dict[str, Score]:
@@ -67,6 +67,15 @@ def _scores(values: Mapping[str, Any]) -> dict[str, Score]:
         name: Score(**{key: _known(entry) for key, entry in score.items()})
         for name, score in values.items()
     }
+
+
+def _curves(entry: Any) -> Any:
+    """The same with NaN for null in lists, which are of numbers."""
+    if isinstance(entry, Mapping):
+        return {key: _curves(one) for key, one in entry.items()}
+    if isinstance(entry, list):
+        return [nan if one is None else _curves(one) for one in entry]
+    return entry
 
 
 def _known(entry: Any) -> Any:

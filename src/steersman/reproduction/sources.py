@@ -167,6 +167,8 @@ def _gathered(data: Mapping[str, Given | Task]) -> dict[str, Any]:
         InputError: a folder of both beside a file of one.
         UnknownNameError: no such kind.
     """
+    if "refusal" in data and {"harmful", "harmless"} & set(data):
+        raise InputError("give requests as refusal=FOLDER, or as harmful=FILE and harmless=FILE.")
     found: dict[str, Any] = {}
     for kind, one in data.items():
         concept = kind.startswith(CONCEPT) and kind != CONCEPT
@@ -178,8 +180,6 @@ def _gathered(data: Mapping[str, Given | Task]) -> dict[str, Any]:
             found.setdefault("refusal", {})[kind] = one
         else:
             found[kind] = one
-    if "refusal" in data and {"harmful", "harmless"} & set(data):
-        raise InputError("give requests as refusal=FOLDER, or as harmful=FILE and harmless=FILE.")
     return found
 
 

@@ -94,9 +94,9 @@ ITEM = Item(
     sizes=Sizes(200, jacobians=35),
     work="2 x 200 prompts read twice, and Jacobians at the first 200",
     measures=(
-        Measure(HELD, "states at which it held, %", 100, 1),
-        Measure(RUNS, "prompts at all states of which it held, %", 100, 1),
-        Measure(LOOSE, "median of bound / error", 1, 2),
+        Measure(HELD, "states at which it held, %", 100.0, 1),
+        Measure(RUNS, "prompts at all states of which it held, %", 100.0, 1),
+        Measure(LOOSE, "median of bound / error", 1.0, 2),
     ),
     measure=_measured,
     published=(

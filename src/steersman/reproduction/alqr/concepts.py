@@ -43,9 +43,9 @@ ITEM = Item(
     sizes=SIZES,
     work="500 stories of 100 tokens, unsteered and 5 times steered",
     measures=(
-        Measure(CONCEPT, "stories with the concept, %", 100, 1),
-        Measure(PERPLEXITY, "perplexity", 1, 2),
-        Measure(DIVERGENCE, "KL, nats per token", 1, 3),
+        Measure(CONCEPT, "stories with the concept, %", 100.0, 1),
+        Measure(PERPLEXITY, "perplexity", 1.0, 2),
+        Measure(DIVERGENCE, "KL, nats per token", 1.0, 3),
     ),
     measure=_measured,
     unknown="All of the paper's numbers for this.",

@@ -89,12 +89,8 @@ def _figure(found: Found) -> "Figure":
     from steersman.plots import similarity_figure
 
     known = found.more["similarity"]
-    groups = {name: (_known(a), _known(b)) for name, (a, b) in known["groups"].items()}
-    return similarity_figure({"A": (groups, _known(known["chance"]))})
-
-
-def _known(values: list[float | None]) -> list[float]:
-    return [float("nan") if one is None else one for one in values]
+    groups = {name: (mean, se) for name, (mean, se) in known["groups"].items()}
+    return similarity_figure({"A": (groups, known["chance"])})
 
 
 ITEM = Item(
@@ -108,10 +104,10 @@ ITEM = Item(
     sizes=Sizes(50),
     work="the Jacobians of every block at 50 prompts, and 21 steps from each",
     measures=(
-        Measure(SIMILARITY, "similarity", 1, 2),
-        Measure(CHANCE, "by chance", 1, 2),
-        Measure(MISSED, "missed by the own Jacobian, %", 100, 1),
-        Measure(IDENTITY, "missed by the identity, %", 100, 1),
+        Measure(SIMILARITY, "similarity", 1.0, 2),
+        Measure(CHANCE, "by chance", 1.0, 2),
+        Measure(MISSED, "missed by the own Jacobian, %", 100.0, 1),
+        Measure(IDENTITY, "missed by the identity, %", 100.0, 1),
     ),
     measure=_measured,
     published=(
@@ -121,8 +117,7 @@ ITEM = Item(
         Published(SIMILARITY, _BLOCKS[3], _SOME, 0.8, QUOTED, True),
     ),
     unknown=(
-        "Which models these numbers are of, which are told as \u201ctypical\u201d and \u201cabout\u201d, "
-        "and the maps themselves."
+        "The maps themselves, and which models these numbers are of; they are told as typical."
     ),
     differs=(
         "Without prompts of your own (--data prompts=FILE) they are of the wind tunnel, or short "

@@ -40,8 +40,8 @@ ITEM = Item(
     sizes=Sizes(100, tuple(range(10))),
     work="10 x 100 questions with 5 answered ones before each, unsteered and 5 to 9 times steered",
     measures=(
-        Measure(ACCURACY, "accuracy, %", 100, 2),
-        Measure(DIVERGENCE, "KL at the answer, nats", 1, 3),
+        Measure(ACCURACY, "accuracy, %", 100.0, 2),
+        Measure(DIVERGENCE, "KL at the answer, nats", 1.0, 3),
     ),
     measure=_measured,
     published=quoted(

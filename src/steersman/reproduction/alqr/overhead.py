@@ -70,8 +70,8 @@ ITEM = Item(
     sizes=Sizes(100),
     work="100 trials of 100 tokens, by each of 3 ways and unsteered in turn",
     measures=(
-        Measure(CHANGE, "change, %", 100, 1),
-        Measure(SPEED, "tokens a second", 1, 2),
+        Measure(CHANGE, "change, %", 100.0, 1),
+        Measure(SPEED, "tokens a second", 1.0, 2),
     ),
     measure=_measured,
     published=(

@@ -43,9 +43,9 @@ ITEM = Item(
     sizes=Sizes(208),
     work="104 harmful and 104 harmless requests, greedily, 512 tokens, 6 times steered",
     measures=(
-        Measure(ATTACKS, "harmful requests answered, %", 100, 1),
-        Measure(OVER, "harmless ones refused, %", 100, 1),
-        Measure(PERPLEXITY, "perplexity", 1, 2),
+        Measure(ATTACKS, "harmful requests answered, %", 100.0, 1),
+        Measure(OVER, "harmless ones refused, %", 100.0, 1),
+        Measure(PERPLEXITY, "perplexity", 1.0, 2),
     ),
     measure=_measured,
     published=quoted(

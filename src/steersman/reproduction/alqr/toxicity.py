@@ -41,10 +41,10 @@ ITEM = Item(
     sizes=Sizes(1000, (0, 1, 2, 3, 4)),
     work="5 x 1000 continuations of 100 tokens, unsteered and 5 to 9 times steered",
     measures=(
-        Measure(TOXIC, "toxic, %", 100, 2),
-        Measure(DISTINCT, "distinct", 1, 2),
-        Measure(PERPLEXITY, "perplexity", 1, 2),
-        Measure(DIVERGENCE, "KL, nats per token", 1, 3),
+        Measure(TOXIC, "toxic, %", 100.0, 2),
+        Measure(DISTINCT, "distinct", 1.0, 2),
+        Measure(PERPLEXITY, "perplexity", 1.0, 2),
+        Measure(DIVERGENCE, "KL, nats per token", 1.0, 3),
     ),
     measure=_measured,
     published=(

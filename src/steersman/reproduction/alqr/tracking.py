@@ -183,9 +183,9 @@ ITEM = Item(
     sizes=Sizes(200, jacobians=35),
     work="200 prompts read once by each of 6 ways",
     measures=(
-        Measure(ERROR, "rms error of the final feature", 1, 3),
-        Measure(ASKED, "asked", 1, 2),
-        Measure(OBTAINED, "obtained", 1, 3),
+        Measure(ERROR, "rms error of the final feature", 1.0, 3),
+        Measure(ASKED, "asked", 1.0, 2),
+        Measure(OBTAINED, "obtained", 1.0, 3),
     ),
     measure=_measured,
     unknown="All of the paper's numbers for this; it is a figure.",

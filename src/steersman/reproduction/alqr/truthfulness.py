@@ -55,11 +55,11 @@ ITEM = Item(
     sizes=Sizes(817, (0, 1, 2, 3, 4), jacobians=35),
     work="5 x 817 answers of 50 tokens, unsteered and 5 to 9 times steered, by two judges",
     measures=(
-        Measure(PRODUCT, "true x informative, %", 100, 2),
-        Measure(TRUE, "true, %", 100, 1),
-        Measure(INFORMATIVE, "informative, %", 100, 1),
-        Measure(BOTH, "both at once, %", 100, 1),
-        Measure(PERPLEXITY, "perplexity", 1, 2),
+        Measure(PRODUCT, "true x informative, %", 100.0, 2),
+        Measure(TRUE, "true, %", 100.0, 1),
+        Measure(INFORMATIVE, "informative, %", 100.0, 1),
+        Measure(BOTH, "both at once, %", 100.0, 1),
+        Measure(PERPLEXITY, "perplexity", 1.0, 2),
     ),
     measure=_measured,
     published=quoted(

@@ -135,6 +135,8 @@ def test_items_of_several_calls_stand_on_one_page(world, tmp_path) -> None:
         ({"columns": {"toxicity": {"a": "b"}}}, InputError, "belong to a data set"),
         ({"count": 0}, InputError, "count is 0"),
         ({"seeds": (1, 1)}, InputError, "each once"),
+        ({"lambdas": (1.0, float("nan"))}, InputError, "lambdas are .*nan"),
+        ({"lambdas": ()}, InputError, "at least one"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_written(
@@ -164,7 +166,7 @@ def test_items_whose_data_are_missing_are_skipped_with_the_reason(world, tmp_pat
 class SameBothSides(WorldBehaviour):
     def pairs(self, seed: int, count: int) -> sm.ContrastivePairs:
         texts = super().pairs(seed, count).desired
-        return sm.ContrastivePairs(texts, texts)
+        return sm.ContrastivePairs(texts, [str(text).replace(" ", "  ") for text in texts])
 
 
 def test_a_method_that_cannot_be_fitted_has_a_row_that_says_so(world, tmp_path) -> None:

@@ -80,8 +80,9 @@ def _frame(axes: Axes, labels: Sequence[str], xlabel: str, title: str) -> None:
     axes.set_xlabel(xlabel)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
-    low, _ = axes.get_xlim()
-    axes.set_xlim(left=min(0.0, low))
+    low, high = axes.get_xlim()
+    left = min(0.0, low)
+    axes.set_xlim(left, high + 0.03 * (high - left))
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid(visible=False, axis="y")
 

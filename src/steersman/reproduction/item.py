@@ -94,6 +94,7 @@ class Item:
         published: the paper's numbers, as far as they are known.
         unknown: what the paper has there that is not known to us; empty where all is.
         differs: where our measurement differs from the paper's.
+        unit: what it is measured on.
         sized: which sizes besides the count matter to it.
         figure: draws what was measured; None draws the first measure beside what is published.
         caption: what such a figure shows.
@@ -110,6 +111,7 @@ class Item:
     published: tuple[Published, ...] = ()
     unknown: str = ""
     differs: tuple[str, ...] = ()
+    unit: str = "prompts"
     sized: tuple[str, ...] = ("seeds", "pairs", "jacobians")
     figure: "Callable[[Found], Figure | None] | None" = None
     caption: str = ""

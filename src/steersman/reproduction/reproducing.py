@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +116,11 @@ def reproduce(
         for one in chosen
         if one.name not in skipped
     }
+    strengths = None if lambdas is None else _strengths(lambdas)
     identity = model_identity(model, tokenizer)
     root = Folder(Path(out), {"paper": paper, "model": identity})
     assert root.path is not None
     try:
-        strengths = None if lambdas is None else tuple(lambdas)
         runner = _Runner(
             *(model, tokenizer, str(identity["name"]), sources, root.path),
             *(strengths, chunk, progress),
@@ -236,6 +237,15 @@ def _write_figures(found: Reproduction, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for name, figure in drawn.items():
         write_page(figure, folder / f"{name}.svg")
+
+
+def _strengths(lambdas: Sequence[float]) -> tuple[float, ...]:
+    found = tuple(float(one) for one in lambdas)
+    if not found or len(set(found)) < len(found) or not all(map(isfinite, found)):
+        raise InputError(
+            f"lambdas are {list(found)}: give at least one, each once, and finite numbers."
+        )
+    return found
 
 
 def _require_none(**given: object) -> None:

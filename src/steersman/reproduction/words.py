@@ -104,7 +104,7 @@ def comparable(item: Item, model: str) -> str:
         )
     return (
         f"Published numbers are of {models}, ours of {model}, which is another model on other "
-        "data: they are not comparable, and stand beside each other for their order alone."
+        "data: they are not comparable, and only which way a method pushes can be read across."
     )
 
 
@@ -183,18 +183,20 @@ def _ours(measure: Measure, score: Score | None) -> Cell:
 
 def _error(score: Score, measure: Measure) -> str:
     known = [se for se in (score.se, score.se_seeds) if isfinite(se)]
-    return number(known[0], measure) if known else ""
+    return number(known[0], measure, score.mean) if known else ""
 
 
-def number(value: float, measure: Measure) -> str:
+def number(value: float, measure: Measure, beside: float | None = None) -> str:
     """One of our numbers in the unit of its measure.
 
     Args:
         value: the number.
         measure: what it is.
+        beside: the number whose standard error it is, which has as many digits; None for a number.
     """
     scaled = measure.scale * value
-    shown = f"{scaled:.{0 if abs(scaled) >= _LONG else measure.digits}f}"
+    long = abs(measure.scale * (value if beside is None else beside)) >= _LONG
+    shown = f"{scaled:.{0 if long else measure.digits}f}"
     nothing = shown.startswith("-") and float(shown) == 0  # rounding leaves a sign on zero
     return shown.removeprefix("-") if nothing else shown.replace("-", "\u2212")
 
@@ -221,8 +223,8 @@ def settings_told(item: Item, settings: Mapping[str, Any]) -> str:
     sizes = settings["sizes"]
     seeds = len(sizes["seeds"])
     told = {
-        "seeds": f"{seeds} {'seed' if seeds == 1 else 'seeds'}",
+        "seeds": "one seed" if seeds == 1 else f"each of {seeds} seeds",
         "pairs": f"{sizes['pairs']} examples a side",
         "jacobians": f"a plant averaged over {sizes['jacobians']} prompts",
     }
-    return ", ".join([f"{sizes['count']} asked for", *(told[name] for name in item.sized)])
+    return ", ".join([f"{sizes['count']} {item.unit}", *(told[name] for name in item.sized)])

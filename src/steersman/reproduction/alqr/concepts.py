@@ -47,6 +47,7 @@ ITEM = Item(
         Measure(PERPLEXITY, "perplexity", 1.0, 2),
         Measure(DIVERGENCE, "KL, nats per token", 1.0, 3),
     ),
+    unit="stories",
     measure=_measured,
     unknown="All of the paper's numbers for this.",
     differs=(NO_SPLIT, ONE_FIT, "One concept, the first that is given.", JUDGED),

@@ -43,6 +43,7 @@ ITEM = Item(
         Measure(ACCURACY, "accuracy, %", 100.0, 2),
         Measure(DIVERGENCE, "KL at the answer, nats", 1.0, 3),
     ),
+    unit="questions",
     measure=_measured,
     published=quoted(
         ACCURACY,

@@ -104,6 +104,7 @@ ITEM = Item(
         Measure(SECOND, "the second, %", 100.0, 1),
         Measure(PERPLEXITY, "perplexity", 1.0, 2),
     ),
+    unit="stories",
     measure=_measured,
     unknown="All of the paper's numbers for this.",
     differs=(

@@ -73,6 +73,7 @@ ITEM = Item(
         Measure(CHANGE, "change, %", 100.0, 1),
         Measure(SPEED, "tokens a second", 1.0, 2),
     ),
+    unit="trials",
     measure=_measured,
     published=(
         *quoted(CHANGE, {("A-LQR", GEMMA): -22.0, ("A-LQR", QWEN): -32.0}, QUOTED),

@@ -47,6 +47,7 @@ ITEM = Item(
         Measure(OVER, "harmless ones refused, %", 100.0, 1),
         Measure(PERPLEXITY, "perplexity", 1.0, 2),
     ),
+    unit="requests",
     measure=_measured,
     published=quoted(
         ATTACKS,

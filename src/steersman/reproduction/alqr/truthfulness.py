@@ -61,6 +61,7 @@ ITEM = Item(
         Measure(BOTH, "both at once, %", 100.0, 1),
         Measure(PERPLEXITY, "perplexity", 1.0, 2),
     ),
+    unit="questions",
     measure=_measured,
     published=quoted(
         PRODUCT,

@@ -54,3 +54,7 @@ def test_every_item_with_data_runs_and_the_others_say_what_they_need(tmp_path) -
     page = found.to_html(tmp_path / "report.html").read_text()
     assert page.count("<svg") == 8
     assert "longer than the model&#39;s context and were left out" in page
+    (refusal,) = (done for done in found.items if done.item.name == "refusal")
+    assert [line.label for line in refusal.found.lines][-1] == "A-LQR, relative plan, target -1"
+    (mmlu,) = (done for done in found.items if done.item.name == "mmlu")
+    assert any(note.startswith("Every row: the context of") for note in mmlu.found.notes)

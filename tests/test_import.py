@@ -39,6 +39,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
         "generate",
         "linearity",
         "methods",
+        "reproduce",
         "report",
     ],
 )
@@ -68,6 +69,7 @@ def test_every_public_name_is_there(name: str) -> None:
         ("linearity", "local_linearity"),
         ("evaluate", "evaluation"),
         ("compare", "evaluation.comparison"),
+        ("reproduce", "reproduction"),
     ],
 )
 def test_the_verbs_are_functions_whatever_else_was_imported(name: str, home: str) -> None:
@@ -77,6 +79,7 @@ def test_the_verbs_are_functions_whatever_else_was_imported(name: str, home: str
         "cli.linearity",
         "cli.compare",
         "cli.eval",
+        "cli.reproduce",
         "evaluation.evaluating",
         "plant.identify",
         "attaching",

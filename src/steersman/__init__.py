@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         ProportionalAddition,
         Tracking,
     )
+    from steersman.reproduction import Reproduction, reproduce
     from steersman.steering import Steering, attach
     from steersman.tracking import track
 
@@ -76,6 +77,7 @@ __all__ = [
     "PIDSteering",
     "PIDSteeringOnce",
     "ProportionalAddition",
+    "Reproduction",
     "Run",
     "Score",
     "Steering",
@@ -94,6 +96,7 @@ __all__ = [
     "identify",
     "linearity",
     "load",
+    "reproduce",
     "track",
 ]
 
@@ -126,6 +129,7 @@ _HOMES = {
         "ProportionalAddition",
         "Tracking",
     ),
+    "reproduction": ("Reproduction", "reproduce"),
     "steering": ("Steering", "attach"),
     "tracking": ("track",),
 }

@@ -22,6 +22,7 @@ from steersman.cli.group import SteersmanGroup, options_of_all
 from steersman.cli.linearity import linearity
 from steersman.cli.methods import methods
 from steersman.cli.report import report
+from steersman.cli.reproduce import reproduce
 
 app = typer.Typer(
     name="steersman",
@@ -45,6 +46,7 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     compare: "steersman compare --task toxicity --model windtunnel --methods all --budget kl=0.1 "
     "--out toxicity",
     linearity: "steersman linearity gpt2 --out gpt2.html",
+    reproduce: "steersman reproduce alqr toxicity --model windtunnel --count 40 --out toxicity",
     methods: "steersman methods",
 }
 for _command, _example in _EXAMPLES.items():

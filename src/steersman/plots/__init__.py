@@ -12,6 +12,7 @@ except ImportError as missing:
     raise MissingExtraError("matplotlib", "plots", "Drawing figures") from missing
 
 from steersman.pages import THEME, write_page
+from steersman.plots.beside import beside_figure
 from steersman.plots.bounds import authority_figure, bound_figure
 from steersman.plots.calibration import calibration_figure
 from steersman.plots.comparison import before_after_figure, separation_figure, strength_figure
@@ -19,6 +20,7 @@ from steersman.plots.divergence import divergence_figure
 from steersman.plots.methods import Marked, methods_figure
 from steersman.plots.page import figure_page, figure_svg
 from steersman.plots.remainders import plants_figure, remainder_figure
+from steersman.plots.setpoints import setpoint_figure
 from steersman.plots.spectra import pairs_figure, similarity_figure, spectra_figure
 from steersman.plots.trace import trace_figure
 
@@ -32,6 +34,7 @@ __all__ = [
     "Marked",
     "authority_figure",
     "before_after_figure",
+    "beside_figure",
     "calibration_figure",
     "bound_figure",
     "divergence_figure",
@@ -39,6 +42,7 @@ __all__ = [
     "figure_svg",
     "methods_figure",
     "separation_figure",
+    "setpoint_figure",
     "strength_figure",
     "trace_figure",
     "write_page",

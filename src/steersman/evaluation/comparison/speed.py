@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -21,7 +21,47 @@ def speed(
     new_tokens: int,
     repeats: int,
 ) -> dict[str, float]:
-    """Median seconds a token of one batch, steered and unsteered in turn after one turn to warm up.
+    """Median seconds a token of one batch, as `paces` times it.
+
+    Args:
+        model: the model, with nothing attached.
+        tokenizer: its tokenizer.
+        prompts: one batch.
+        condition: what steers.
+        new_tokens: how many follow each prompt at most.
+        repeats: how often.
+    """
+    timed = paces(model, tokenizer, prompts, condition, new_tokens=new_tokens, repeats=repeats)
+    steered, bare = median(timed.steered), median(timed.unsteered)
+    return {
+        "seconds_per_token": steered,
+        "unsteered_seconds_per_token": bare,
+        "times_unsteered": steered / bare,
+    }
+
+
+class Paces(NamedTuple):
+    """Seconds a token, turn by turn.
+
+    Attributes:
+        steered: of each turn.
+        unsteered: of the same turns.
+    """
+
+    steered: tuple[float, ...]
+    unsteered: tuple[float, ...]
+
+
+def paces(
+    model: nn.Module,
+    tokenizer: Any,
+    prompts: Sequence[Example],
+    condition: Condition,
+    *,
+    new_tokens: int,
+    repeats: int,
+) -> Paces:
+    """Seconds a token of one batch, steered and unsteered in turn after one turn to warm up.
 
     The prompts' own pass counts, shared among the new tokens.
 
@@ -33,10 +73,9 @@ def speed(
         new_tokens: how many follow each prompt at most.
         repeats: how often.
     """
-    sides = {"seconds_per_token": condition, "unsteered_seconds_per_token": Condition()}
-    found: dict[str, list[float]] = {name: [] for name in sides}
+    found: tuple[list[float], list[float]] = ([], [])
     for turn in range(repeats + 1):
-        for name, one in sides.items():
+        for one, taken in zip((condition, Condition()), found, strict=True):
             with one.attach(model):
                 started = time.perf_counter()
                 (drawn,) = sample(
@@ -47,8 +86,5 @@ def speed(
                 )
                 seconds = time.perf_counter() - started
             if turn:
-                found[name].append(seconds / drawn.drawn.numel())
-    told = {name: median(values) for name, values in found.items()}
-    return told | {
-        "times_unsteered": told["seconds_per_token"] / told["unsteered_seconds_per_token"]
-    }
+                taken.append(seconds / drawn.drawn.numel())
+    return Paces(*(tuple(taken) for taken in found))

@@ -28,6 +28,7 @@ from steersman.cli.tasks import (
     TaskOption,
     kept_in,
     numbers_of,
+    strengths_of,
     tasks_of,
 )
 from steersman.errors import InputError
@@ -102,7 +103,7 @@ def compare(
     from steersman.evaluation.folder import PAGE, SETTINGS
 
     require_free_folder(folder, SETTINGS)
-    spent, numbers, asked = budget_of(budget), numbers_of(seeds), _targets(targets)
+    spent, numbers, asked = budget_of(budget), numbers_of(seeds), strengths_of(targets, "--targets")
     chosen, others = tasks_of(task, data, judge, recipe, column, chat, shots, beside)
     loaded, tokenizer = open_model(model, dtype, device_map)
     with kept_in(folder):
@@ -146,10 +147,3 @@ def budget_of(word: str) -> "Budget":
         raise InputError(
             f"--budget {word}: expected kl=0.1, perplexity=1.1 or effort=0.1."
         ) from error
-
-
-def _targets(words: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(word) for word in words.split(",") if word.strip())
-    except ValueError as error:
-        raise InputError(f"--targets {words}: expected numbers such as 0.5,1.") from error

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from steersman.cli.console import note, out, require_free_folder
 from steersman.cli.options import DeviceMap, Dtype, Quiet
-from steersman.cli.tasks import ChatOption, ModelName, named_of, numbers_of
+from steersman.cli.tasks import ChatOption, ModelName, kept_in, named_of, numbers_of, strengths_of
 from steersman.errors import InputError
 
 if TYPE_CHECKING:
@@ -179,11 +179,11 @@ def reproduce(
     asked = None if item is None else known.item(item)
     require_free_folder(folder, SETTINGS)
     numbers = None if seeds is None else numbers_of(seeds)
-    strengths = None if lambdas is None else _strengths(lambdas)
+    strengths = None if lambdas is None else strengths_of(lambdas, "--lambdas")
     world = model == WINDTUNNEL and not data
     given = None if world else _read(asked, data or [], judge, column, recipe, chat, shots)
     loaded, tokenizer = open_model(model, dtype, device_map)
-    try:
+    with kept_in(folder):
         found = measured(
             *(loaded, tokenizer, paper, item),
             out=folder,
@@ -197,9 +197,6 @@ def reproduce(
             chunk=chunk,
             progress=not quiet,
         )
-    except KeyboardInterrupt:
-        note(f"what was made is kept in {folder}: the same command goes on there")
-        raise
     out.print(Text(found.summary()), soft_wrap=True)
     note(f"written to {found.to_html(folder / PAGE)}")
     if found.failed:
@@ -277,15 +274,3 @@ def _by_kind(
             rest = word.removeprefix(f"{kind}{mark}") if named else word
             found.setdefault(kind, []).append(rest)
     return found
-
-
-def _strengths(words: str) -> tuple[float, ...]:
-    """Numbers, as 1,2.5.
-
-    Raises:
-        InputError: they are none.
-    """
-    try:
-        return tuple(float(word) for word in words.split(","))
-    except ValueError as error:
-        raise InputError(f"--lambdas {words}: expected numbers such as 1,2.5.") from error

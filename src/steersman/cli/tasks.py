@@ -125,6 +125,22 @@ def numbers_of(words: str) -> tuple[int, ...]:
         raise InputError(f"--seeds {words}: expected whole numbers such as 0,1,2.") from error
 
 
+def strengths_of(words: str, option: str) -> tuple[float, ...]:
+    """Strengths, as 0.5,1.
+
+    Args:
+        words: what was typed.
+        option: its name, for messages.
+
+    Raises:
+        InputError: they are no numbers.
+    """
+    try:
+        return tuple(float(word) for word in words.split(",") if word.strip())
+    except ValueError as error:
+        raise InputError(f"{option} {words}: expected numbers such as 0.5,1.") from error
+
+
 def data_of(given: list[str] | None) -> str | dict[str, str] | None:
     """One path, or a path of each kind.
 

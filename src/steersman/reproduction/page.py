@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jinja2
 from markupsafe import Markup
 
 from steersman.errors import MissingExtraError
-from steersman.pages import THEME, write_page
+from steersman.pages import write_page
 from steersman.reproduction.words import (
     HERE,
     Table,
@@ -49,23 +48,15 @@ def write(found: "Reproduction", path: str | Path) -> Path:
     Raises:
         InputError: the page cannot be written.
     """
-    pages = jinja2.Environment(
-        loader=jinja2.PackageLoader("steersman"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     try:
         drawn = figures(found)
     except MissingExtraError:
         drawn = {}
-    page = pages.get_template("reproduction.html.j2").render(
+    page = page_template("reproduction.html.j2").render(
         title=found.paper.title,
         source=found.paper.source,
         model=found.model_name,
         here=HERE,
-        theme=Markup(THEME),
         sections=[_section(found, done, drawn.get(done.item.name)) for done in found.items],
         skipped=found.skipped,
         failed=found.failed,

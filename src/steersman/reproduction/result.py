@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steersman.evaluation.folder import plain
+from steersman.jsonable import plain
 from steersman.reproduction.found import Found
 from steersman.reproduction.item import Item
 from steersman.reproduction.papers import Paper

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from steersman.conditions import Condition
 from steersman.data import Example
 from steersman.errors import SteersmanError
 from steersman.evaluation.comparison.speed import paces
-from steersman.evaluation.conditions import Condition
 from steersman.plant import tokenize
 from steersman.reproduction.alqr.sources import GEMMA, QUOTED, QWEN
 from steersman.reproduction.alqr.tracking import prompts_of

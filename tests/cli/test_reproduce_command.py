@@ -52,7 +52,7 @@ def test_an_item_is_measured_in_the_wind_tunnel_and_taken_up_again(
         (("alqr", "refusal", "--model", "gpt2"), "refusal=PATH, requests with 'instruction'"),
         (("alqr", *WORLD, "--data", "poems=x"), "no data of kind 'poems'"),
         (("alqr", *WORLD, "--data", "x"), "each needs a name"),
-        (("alqr", *WORLD, "--lambdas", "a"), "expected numbers such as 1,2.5"),
+        (("alqr", *WORLD, "--lambdas", "a"), "expected numbers such as 0.5,1"),
         (("alqr", *WORLD, "--seeds", "a"), "expected whole numbers"),
         (("alqr", "--model", "gpt2", "--judge", "causal:x"), "say which data it is for"),
     ],

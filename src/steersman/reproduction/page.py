@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from steersman.errors import MissingExtraError
-from steersman.pages import write_page
+from steersman.pages import page_template, write_page
 from steersman.reproduction.words import (
     HERE,
     Table,

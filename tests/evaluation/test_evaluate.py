@@ -10,9 +10,12 @@ import torch
 import steersman as sm
 from steersman.errors import InputError, MismatchError
 from steersman.evaluation import Evaluation, evaluate, task_named
+from steersman.evaluation.batches import batches_of
 from steersman.evaluation.folder import RUN, SAMPLES, SETTINGS, SUMMARY, Folder
 from steersman.evaluation.judges import Answer, Ask, Exact, YesNo
 from steersman.evaluation.making import EMPTY
+from steersman.evaluation.metrics import indicators
+from steersman.sampling import sample
 from steersman.windtunnel import behaviour, load
 
 MODEL, TOKENIZER = load()
@@ -49,8 +52,21 @@ def test_the_bare_model_does_not_diverge_from_itself() -> None:
     assert found.samples == 6
     assert found.divergence.mean == pytest.approx(0, abs=1e-5)
     assert set(found.scores) == {"toxic"}
-    assert {"loss", "perplexity", "repetition", "distinct-2", "grammatical"} <= set(found.panel)
+    shown = {"loss", "perplexity", "branching", "repetition", "distinct-2", "grammatical"}
+    assert shown <= set(found.panel)
     assert found.failures == ()
+
+
+def test_the_branching_factor_is_that_of_what_was_written() -> None:
+    settings = {"seeds": (3,), "count": 4, "batch_size": 4}
+    found, task = evaluate(MODEL, TOKENIZER, "toxicity", progress=False, **settings), "toxicity"
+    (batch,) = batches_of(task_named(task), "test", **settings)
+    prompts = [slot.item.prompt for slot in batch.slots]
+    length = task_named(task).recipe.new_tokens
+    drawn = sample(MODEL, TOKENIZER, prompts, new_tokens=length, seed=batch.random_seed)
+    expected = [float(one.branching.mean()) for one in indicators(MODEL, drawn)]
+    assert [row["text"] for row in found.rows] == drawn[0].texts
+    assert [row["branching"] for row in found.rows] == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

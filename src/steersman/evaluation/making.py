@@ -18,6 +18,7 @@ from steersman.evaluation.folder import Row
 from steersman.evaluation.items import Prompt, Question
 from steersman.evaluation.judges import Answer, Judge
 from steersman.evaluation.likelihood import Likelihood, likelihoods
+from steersman.evaluation.metrics import branching_factor
 from steersman.evaluation.task import Task
 from steersman.evaluation.texts import repetition
 from steersman.plant import locate, tokenize
@@ -28,7 +29,7 @@ GENERATION = "generation"
 LIKELIHOOD = "likelihood"
 """What failures to say how likely a choice is are counted under."""
 EMPTY = "the continuation is empty"
-PANEL = ("divergence", "loss", "perplexity", "tokens", "repetition")
+PANEL = ("divergence", "loss", "perplexity", "branching", "tokens", "repetition")
 """What is noted of every continuation beside its scores."""
 
 
@@ -40,6 +41,7 @@ class _Made:
     tokens: int = 0
     loss: float = float("nan")
     divergence: float = float("nan")
+    branching: float = float("nan")
     failure: str | None = None
 
 
@@ -76,6 +78,7 @@ class Maker:
                 "divergence": one.divergence,
                 "loss": one.loss,
                 "perplexity": _exp(one.loss),
+                "branching": one.branching,
                 "tokens": one.tokens,
                 "repetition": float("nan") if one.text is None else repetition(one.text),
                 "scores": {},
@@ -147,9 +150,9 @@ class Maker:
                 decoding=recipe.decoding,
             )
         return [
-            _Made(text, int(count), verdict.loss, verdict.divergence)
-            for text, count, verdict in zip(
-                drawn.texts, drawn.drawn.sum(1), verdicts(self.model, [drawn]), strict=True
+            _Made(text, int(new.sum()), verdict.loss, verdict.divergence, _branching(logits[new]))
+            for text, new, logits, verdict in zip(
+                drawn.texts, drawn.drawn, drawn.logits, verdicts(self.model, [drawn]), strict=True
             )
         ]
 
@@ -242,6 +245,11 @@ def _question(slot: Slot) -> Question:
 def _not_finite(scores: Mapping[str, float]) -> str | None:
     wrong = [name for name, value in scores.items() if not isfinite(value)]
     return f"{', '.join(wrong)} is not finite" if wrong else None
+
+
+def _branching(logits: Float[Tensor, "tokens vocabulary"]) -> float:
+    """Among how many tokens each new one was chosen, on average; NaN where there is none."""
+    return float(branching_factor(logits).mean())
 
 
 def _exp(loss: float) -> float:

@@ -57,7 +57,7 @@ def table(found: "ComparisonReport") -> tuple[Row, list[Row]]:
 
 def side_effects(found: "ComparisonReport") -> list[str]:
     """The side effects that are shown, of those that are known."""
-    shown = ("divergence", "perplexity", "distinct-2", "repetition", "grammatical")
+    shown = ("divergence", "perplexity", "branching", "distinct-2", "repetition", "grammatical")
     every = dict.fromkeys([*found.unsteered_panel, *(n for m in found.methods for n in m.panel)])
     return [name for name in every if name in shown or " of " in name]
 

@@ -11,15 +11,15 @@ from steersman.control import Capped, Law, RowsLaw, Units
 from steersman.engines import AtPrompt, Made
 from steersman.errors import InputError
 from steersman.methods import Controller, Evidence, Method
-from steersman.plant import Averaged, Linearization, linearize
+from steersman.plant import Averaged, linearize
 from steersman.rehearsing import Rehearsal
 
 
 class _Solved(NamedTuple):
-    """What was solved at one prompt, and where."""
+    """What was solved at one prompt, and by how much each of the targets asked there is moved."""
 
     controller: Controller
-    run: Linearization
+    moved: dict[int, Tensor]
 
 
 def at_prompt(
@@ -53,32 +53,36 @@ def at_prompt(
             + " Use relinearize='fit'."
         )
 
-    def solve(ids: Tensor, owner: object) -> _Solved:
-        columns = method.columns(len(parts.features))
-        run = linearize(model, ids[None], chunk=columns, asleep=owner, keep=True)
-        evidence = Evidence(parts.features, Averaged((run,)), natural=parts.natural)
-        return _Solved(method.solve(evidence), run)
-
     def stacked(controllers: Sequence[Controller]) -> tuple[Law[Any], Units]:
         law, units = _stacked(method, controllers, planned)
         return limited(law, cap), units
 
+    def solved(ids: Tensor, targets: set[int], owner: object) -> _Solved:
+        # What it takes to differentiate a prompt is large: it is gone when the next one comes.
+        columns = method.columns(len(parts.features))
+        run = linearize(model, ids[None], chunk=columns, asleep=owner, keep=True)
+        evidence = Evidence(parts.features, Averaged((run,)), natural=parts.natural)
+        controller = method.solve(evidence)
+        if rehearsal is None:
+            return _Solved(controller, {})
+        alone = stacked([controller])
+        return _Solved(controller, {one: rehearsal.moved(*alone, run, one) for one in targets})
+
     def make(prompts: tuple[Tensor, ...], owner: object) -> Made:
-        solved: dict[tuple[int, ...], _Solved] = {}
         keys = [tuple(ids.tolist()) for ids in prompts]
+        wanted = [
+            0 if rehearsal is None else rehearsal.which(row, len(keys)) for row in range(len(keys))
+        ]
+        found: dict[tuple[int, ...], _Solved] = {}
         for key, ids in zip(keys, prompts, strict=True):
-            if key not in solved:  # beams and samples of one prompt share its law
-                solved[key] = solve(ids, owner)
-        law, units = stacked([solved[key].controller for key in keys])
+            if key not in found:  # beams and samples of one prompt share its law
+                targets = {one for other, one in zip(keys, wanted, strict=True) if other == key}
+                found[key] = solved(ids, targets, owner)
+        law, units = stacked([found[key].controller for key in keys])
         if rehearsal is None:
             return Made(law, units)
-        moved: dict[tuple[tuple[int, ...], int], Tensor] = {}
-        parts = [(key, rehearsal.which(row, len(keys))) for row, key in enumerate(keys)]
-        for key, target in parts:
-            if (key, target) not in moved:
-                alone = stacked([solved[key].controller])
-                moved[key, target] = rehearsal.moved(*alone, solved[key].run, target)
-        return Made(law, units, torch.cat([moved[part] for part in parts]))
+        moved = [found[key].moved[one] for key, one in zip(keys, wanted, strict=True)]
+        return Made(law, units, torch.cat(moved))
 
     return make
 

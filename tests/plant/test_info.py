@@ -61,3 +61,33 @@ def test_the_last_entry_of_a_weight_beyond_float32s_whole_numbers_counts() -> No
     first = fingerprint(model)
     model.weight = torch.nn.Parameter(torch.zeros(1).expand(count))
     assert fingerprint(model) != first
+
+
+class Scaled(torch.Tensor):
+    """A weight in two parts, as quantisation keeps it, that knows no operation at all."""
+
+    @staticmethod
+    def __new__(cls, codes: torch.Tensor, scale: torch.Tensor) -> "Scaled":
+        made = torch.Tensor._make_wrapper_subclass(cls, codes.shape, dtype=scale.dtype)
+        made.codes, made.scale = codes, scale
+        return made
+
+    def __tensor_flatten__(self) -> tuple[list[str], None]:
+        return ["codes", "scale"], None
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any, kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.detach.default:
+            return Scaled(args[0].codes, args[0].scale)
+        raise NotImplementedError(func)
+
+
+def test_a_weight_in_parts_counts_by_its_parts() -> None:
+    def found(codes: int, scale: float) -> str:
+        model = fresh_model("llama")
+        parts = torch.full((4, 4), codes, dtype=torch.int8), torch.full((4, 1), scale)
+        model.model.norm.register_parameter("extra", torch.nn.Parameter(Scaled(*parts), False))
+        return fingerprint(model)
+
+    assert found(1, 0.5) == found(1, 0.5)
+    assert len({found(1, 0.5), found(2, 0.5), found(1, 0.6)}) == 3

@@ -50,6 +50,9 @@ def _configuration(model: nn.Module) -> str:
 def _entries(parameter: Tensor) -> bytes:
     if parameter.device.type == "meta" or parameter.numel() == 0:
         return b""
+    flatten = getattr(parameter, "__tensor_flatten__", None)
+    if flatten is not None:  # a quantised weight: several tensors that pass for one
+        return b"".join(_entries(getattr(parameter, name)) for name in flatten()[0])
     last = parameter.numel() - 1  # beyond what float32 counts, so not by torch.linspace
     places = torch.tensor([i * last // (_SAMPLES - 1) for i in range(_SAMPLES)])
     values = parameter.reshape(-1)[places.to(parameter.device)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from math import ceil
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,6 +23,8 @@ from steersman.plots.style import (
 )
 
 _COLUMNS = 3
+TITLE = 34
+"""Letters of a title that stand beside each other."""
 Panel = tuple[Numbers, Numbers, float]
 """Mean of the feature at every state, its standard deviation, and what was asked for."""
 
@@ -51,7 +54,7 @@ def setpoint_figure(panels: Mapping[str, Panel]) -> Figure:
         for axes in found.flat[len(panels) :]:
             axes.remove()
         for axes in found.flat[max(len(panels) - columns, 0) : len(panels)]:
-            axes.set_xlabel("state, the input of the block of that number")
+            axes.set_xlabel("state: input of the block")
             axes.tick_params(labelbottom=True)
         for axes in found[:, 0]:
             axes.set_ylabel("feature, contrasts")
@@ -65,7 +68,7 @@ def _draw(axes: Axes, label: str, mean: Array, spread: Array, asked: float) -> N
     known = np.nan_to_num(spread)
     axes.fill_between(states, mean - known, mean + known, color=BLUE, alpha=0.18, linewidth=0)
     axes.plot(states, mean, color=BLUE, marker="o", markersize=3)
-    axes.set_title(label)
+    axes.set_title(fill(label, TITLE))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(5))
 

@@ -31,6 +31,8 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Whose law the second side of each pair has, and how it is attached, from the prompt's last token
 on unless it says otherwise. A plan is the same for every method that has one."""
+OFTEN = ("unsteered", "plan", "plan, traced")
+"""What is timed over more tokens: what everybody runs, and costs least."""
 NOISE = "unsteered"
 """The side that is compared with itself, which shows what pairs cannot tell."""
 WARM = 4
@@ -54,7 +56,8 @@ def _cells(config: dict[str, Any], n: int, batch: int) -> list[Cell]:
     found: dict[str, dict[str, Any]] = {}
     for way in (NOISE, *WAYS):
         steered = nullcontext() if way == NOISE else attached(other, way)
-        before, after = _in_turn(bare, other, steered, ids, config["new_tokens"])
+        new_tokens = config["new_tokens" if way not in OFTEN else "new_tokens_often"]
+        before, after = _in_turn(bare, other, steered, ids, new_tokens)
         more = {name: [100 * (r - 1) for r in both] for name, both in ratios(after, before).items()}
         found[way] = {
             "unsteered_seconds": columns(before),

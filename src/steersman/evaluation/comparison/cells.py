@@ -12,7 +12,7 @@ from torch import nn
 from steersman.conditions import Condition
 from steersman.errors import SteersmanError
 from steersman.evaluation.comparison.settings import UNSTEERED, ComparisonSettings
-from steersman.evaluation.comparison.speed import speed
+from steersman.evaluation.comparison.speed import paces
 from steersman.evaluation.comparison.tuning import Tuned, Tuner
 from steersman.evaluation.evaluating import evaluate
 from steersman.evaluation.folder import write_json
@@ -138,7 +138,7 @@ class Bench:
     def _speed(self, tuned: Tuned, tuner: Tuner) -> dict[str, float]:
         if tuned.failure is not None or tuned.steering is None or not self.settings.repeats:
             return {}
-        return speed(
+        timed = paces(
             self.model,
             self.tokenizer,
             tuner.prompts()[: self.settings.batch_size],
@@ -146,6 +146,7 @@ class Bench:
             new_tokens=tuner.material.new_tokens,
             repeats=self.settings.repeats,
         )
+        return timed.medians()
 
     def _left_alone(
         self, condition: Condition, seed: int, where: Path | None

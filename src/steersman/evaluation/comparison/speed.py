@@ -12,34 +12,6 @@ from steersman.data import Example
 from steersman.sampling import sample
 
 
-def speed(
-    model: nn.Module,
-    tokenizer: Any,
-    prompts: Sequence[Example],
-    condition: Condition,
-    *,
-    new_tokens: int,
-    repeats: int,
-) -> dict[str, float]:
-    """Median seconds a token of one batch, as `paces` times it.
-
-    Args:
-        model: the model, with nothing attached.
-        tokenizer: its tokenizer.
-        prompts: one batch.
-        condition: what steers.
-        new_tokens: how many follow each prompt at most.
-        repeats: how often.
-    """
-    timed = paces(model, tokenizer, prompts, condition, new_tokens=new_tokens, repeats=repeats)
-    steered, bare = median(timed.steered), median(timed.unsteered)
-    return {
-        "seconds_per_token": steered,
-        "unsteered_seconds_per_token": bare,
-        "times_unsteered": steered / bare,
-    }
-
-
 class Paces(NamedTuple):
     """Seconds a token, turn by turn.
 
@@ -50,6 +22,15 @@ class Paces(NamedTuple):
 
     steered: tuple[float, ...]
     unsteered: tuple[float, ...]
+
+    def medians(self) -> dict[str, float]:
+        """Of both sides, and how many times as long the steered one took."""
+        steered, bare = median(self.steered), median(self.unsteered)
+        return {
+            "seconds_per_token": steered,
+            "unsteered_seconds_per_token": bare,
+            "times_unsteered": steered / bare,
+        }
 
 
 def paces(

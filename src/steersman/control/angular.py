@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from steersman.control.checks import require_finite, require_real, require_shape
@@ -83,6 +83,11 @@ class AngularLaw(Law[None]):
         return self.H.dtype
 
     @cached_property
+    def _planes(self) -> tuple[Tensor, ...]:
+        """`H_t` of each block: views that are not made anew for every token."""
+        return self.H.unbind(0)
+
+    @cached_property
     def _acting(self) -> tuple[bool, ...]:
         return tuple(bool(plane.any()) for plane in self.H)
 
@@ -102,28 +107,29 @@ class AngularLaw(Law[None]):
         """The angle of each row, in radians between -pi and pi; 0 where no part is in the plane."""
         return _angle(x.to(self.dtype) @ self.H[block])
 
-    def step(
+    def input(
         self,
         state: None,
         x: Float[Tensor, "rows n"],
         reference: Float[Tensor, "rows k"],
         block: int,
     ) -> tuple[None, Float[Tensor, "rows n"]]:
-        """The turn of each row; zero where the law is not active."""
-        require_shape("x", x, ("rows", len(x)), ("n", self.n))
-        require_shape("reference", reference, ("rows", len(x)), ("k", 1))
-        if not self.is_active(block):
-            return None, torch.zeros_like(x, dtype=self.dtype)
-        z = x.to(self.dtype) @ self.H[block]
+        """The turn of each row."""
+        z = x @ self._planes[block]
         angle = _angle(z)
-        turn = reference.to(self.dtype) - angle
+        turn = reference - angle
         if self.until is not None:
             turn = torch.where(torch.sin(self.until[block] - angle) > 0, turn, 0.0)
         # cos(a) - 1 without a difference of two numbers that are nearly equal.
-        shrink, across = -2 * torch.sin(turn / 2) ** 2, torch.sin(turn)
-        quarter = torch.stack([-z[:, 1], z[:, 0]], dim=1)
-        return None, (shrink * z + across * quarter) @ self.H[block].mT
+        half = torch.sin(turn / 2)
+        turned = torch.complex(-2 * half * half, torch.sin(turn)) * _complex(z)
+        return None, torch.view_as_real(turned).squeeze(1) @ self._planes[block].mT
+
+
+def _complex(z: Float[Tensor, "rows 2"]) -> Complex[Tensor, "rows 1"]:
+    """`z_1 + i z_2`, which a turn multiplies."""
+    return torch.view_as_complex(z).unsqueeze(1)
 
 
 def _angle(z: Float[Tensor, "rows 2"]) -> Float[Tensor, "rows 1"]:
-    return torch.atan2(z[:, 1:], z[:, :1])
+    return torch.angle(_complex(z))

@@ -13,15 +13,15 @@ from steersman.control.law import Law, State
 
 @dataclass(frozen=True, eq=False)
 class CappedState(Generic[State]):
-    """What the law keeps, and which rows were held back at the last block.
+    """What the law keeps, and how much of its last input each row was given.
 
     Args:
         law: the state of the law.
-        held_back: where its last input was shortened.
+        scale: below 1 where its last input was shortened; None before the first.
     """
 
     law: State
-    held_back: Bool[Tensor, " rows"]
+    scale: Float[Tensor, "rows 1"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,27 +79,48 @@ class Capped(Law[CappedState[State]], Generic[State]):
 
     def init(self, rows: int) -> CappedState[State]:
         """The law's state before block 0; nothing was held back yet."""
-        return CappedState(self.law.init(rows), torch.zeros(rows, dtype=torch.bool))
+        return CappedState(self.law.init(rows))
 
     def observe(self, x: Float[Tensor, "rows n"], block: int) -> Float[Tensor, "rows k"]:
         """What the law observes."""
         return self.law.observe(x, block)
 
-    def held_back(self, state: CappedState[State]) -> Bool[Tensor, " rows"]:
+    def held_back(self, state: CappedState[State]) -> Bool[Tensor, " rows"] | None:
         """The rows whose last input was shortened, here or by the law itself."""
         inner = self.law.held_back(state.law)
-        return state.held_back if inner is None else state.held_back | inner
+        here = None if state.scale is None else state.scale[:, 0] < 1
+        return inner if here is None else here if inner is None else here | inner
 
-    def step(
+    def input(
         self,
         state: CappedState[State],
         x: Float[Tensor, "rows n"],
         reference: Float[Tensor, "rows k"],
         block: int,
     ) -> tuple[CappedState[State], Float[Tensor, "rows n"]]:
-        """The law's step, its input shortened where it is too long."""
-        inner, u = self.law.step(state.law, x, reference, block)
-        most = self.cap * torch.linalg.vector_norm(x.to(u.dtype), dim=-1, keepdim=True)
+        """The law's input, shortened where it is too long."""
+        inner, u = self.law.input(state.law, x, reference, block)
+        scale = self._scale(x, u)
+        return CappedState(inner, scale), u * scale
+
+    def added(
+        self,
+        state: CappedState[State],
+        x: Float[Tensor, "rows n"],
+        reference: Float[Tensor, "rows k"],
+        block: int,
+        y: Float[Tensor, "rows n"],
+    ) -> tuple[CappedState[State], Float[Tensor, "rows n"]]:
+        """The same, added to what comes out of the block."""
+        inner, u = self.law.input(state.law, x, reference, block)
+        scale = self._scale(x, u)
+        return CappedState(inner, scale), torch.addcmul(y, u, scale)
+
+    def _scale(
+        self, x: Float[Tensor, "rows n"], u: Float[Tensor, "rows n"]
+    ) -> Float[Tensor, "rows 1"]:
+        """`min(1, cap |x| / |u|)`; an input of length zero is left as it is."""
         length = torch.linalg.vector_norm(u, dim=-1, keepdim=True)
-        beyond = length > most
-        return CappedState(inner, beyond[:, 0]), torch.where(beyond, u * (most / length), u)
+        tiny = torch.finfo(u.dtype).tiny
+        most = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        return (self.cap * most).div_(length.clamp_min_(tiny)).clamp_max_(1.0)

@@ -78,17 +78,25 @@ class AffineField(Law[None]):
     def init(self, rows: int) -> None:
         """No state."""
 
-    def step(
+    def input(
         self,
         state: None,
         x: Float[Tensor, "rows n"],
         reference: Float[Tensor, "rows k"],
         block: int,
     ) -> tuple[None, Float[Tensor, "rows n"]]:
-        """`s G_t (o_t + H_t' x)` for each row; zero where the law is not active."""
-        require_shape("x", x, ("rows", len(x)), ("n", self.n))
-        require_shape("reference", reference, ("rows", len(x)), ("k", 1))
-        if not self.is_active(block):
-            return None, torch.zeros_like(x, dtype=self.dtype)
+        """`s G_t (o_t + H_t' x)` for each row."""
         H, G, o = self._at[block]
-        return None, (reference.to(self.dtype) * (o + x.to(self.dtype) @ H)) @ G.mT
+        return None, (reference * torch.addmm(o, x, H)) @ G.mT
+
+    def added(
+        self,
+        state: None,
+        x: Float[Tensor, "rows n"],
+        reference: Float[Tensor, "rows k"],
+        block: int,
+        y: Float[Tensor, "rows n"],
+    ) -> tuple[None, Float[Tensor, "rows n"]]:
+        """`y + s G_t (o_t + H_t' x)`, in two products."""
+        H, G, o = self._at[block]
+        return None, torch.addmm(y, reference * torch.addmm(o, x, H), G.mT)

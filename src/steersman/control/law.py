@@ -57,7 +57,6 @@ class Law(ABC, Generic[State]):
     def init(self, rows: int) -> State:
         """The state before block 0, for so many rows."""
 
-    @abstractmethod
     def step(
         self,
         state: State,
@@ -71,8 +70,56 @@ class Law(ABC, Generic[State]):
             state: what `init` or the previous block's `step` returned.
             x: states at the input of `block`, `(rows, n)`, any floating dtype.
             reference: where the observed numbers should be, `(rows, k)`.
-            block: the 0-based block.
+            block: the 0-based block; where the law is not active the input is zero.
+
+        Raises:
+            ShapeError: `x` or `reference` does not fit the law.
         """
+        require_shape("x", x, ("rows", len(x)), ("n", self.n))
+        require_shape("reference", reference, ("rows", len(x)), ("k", self.k))
+        if not self.is_active(block):
+            return state, torch.zeros_like(x, dtype=self.dtype)
+        return self.input(state, x.to(self.dtype), reference.to(self.dtype), block)
+
+    @abstractmethod
+    def input(
+        self,
+        state: State,
+        x: Float[Tensor, "rows n"],
+        reference: Float[Tensor, "rows k"],
+        block: int,
+    ) -> tuple[State, Float[Tensor, "rows n"]]:
+        """What `step` does at a block where the law is active, with nothing left to check.
+
+        Args:
+            state: as in `step`.
+            x: as in `step`, in the law's precision.
+            reference: likewise.
+            block: one that is active.
+        """
+
+    def added(
+        self,
+        state: State,
+        x: Float[Tensor, "rows n"],
+        reference: Float[Tensor, "rows k"],
+        block: int,
+        y: Float[Tensor, "rows n"],
+    ) -> tuple[State, Float[Tensor, "rows n"]]:
+        """The next state and `y + u_t`, in as few operations as the law knows.
+
+        While a token is generated, a block's own products take so little time that every small
+        operation beside them counts.
+
+        Args:
+            state: as in `input`, and so are the next three.
+            x: see there.
+            reference: see there.
+            block: see there.
+            y: what comes out of `block`, `(rows, n)`, in the law's precision.
+        """
+        state, u = self.input(state, x, reference, block)
+        return state, y + u
 
     def observe(self, x: Float[Tensor, "rows n"], block: int) -> Float[Tensor, "rows k"]:
         """What the law compares with its reference; a relative reference is measured with it.
@@ -204,18 +251,26 @@ class AffineLaw(Law[None]):
     def init(self, rows: int) -> None:
         """No state."""
 
-    def step(
+    def input(
         self,
         state: None,
         x: Float[Tensor, "rows n"],
         reference: Float[Tensor, "rows k"],
         block: int,
     ) -> tuple[None, Float[Tensor, "rows n"]]:
-        """`u = G_t (s_t - H_t' x)` for each row; zero where the law is not active."""
-        require_shape("x", x, ("rows", len(x)), ("n", self.n))
-        require_shape("reference", reference, ("rows", len(x)), ("k", self.k))
-        if not self.is_active(block):
-            return None, torch.zeros_like(x, dtype=self.dtype)
-        if self.is_schedule:
-            return None, self.act(reference, block)
-        return None, self.act(reference - self.observe(x, block), block)
+        """`u = G_t (s_t - H_t' x)` for each row."""
+        error = reference if self.is_schedule else reference - x @ self._observed[block]
+        return None, self.act(error, block)
+
+    def added(
+        self,
+        state: None,
+        x: Float[Tensor, "rows n"],
+        reference: Float[Tensor, "rows k"],
+        block: int,
+        y: Float[Tensor, "rows n"],
+    ) -> tuple[None, Float[Tensor, "rows n"]]:
+        """`y + G_t (s_t - H_t' x)`, with the second product and the sum in one."""
+        # Observed as `observe` does it, so that a token's own value is an error of exactly zero.
+        error = reference - x @ self._observed[block]
+        return None, torch.addmm(y, error, self._inputs[block])

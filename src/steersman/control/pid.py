@@ -22,8 +22,8 @@ class PIDState(NamedTuple):
         held_back: whether its last input was shortened; None where there is no cap.
     """
 
-    integral: Float[Tensor, " rows"]
-    previous: Float[Tensor, " rows"] | None
+    integral: Float[Tensor, "rows 1"]
+    previous: Float[Tensor, "rows 1"] | None
     held_back: Bool[Tensor, " rows"] | None = None
 
 
@@ -111,7 +111,7 @@ class PIDLaw(Law[PIDState]):
 
     def init(self, rows: int) -> PIDState:
         """No error yet."""
-        return PIDState(self.v.new_zeros(rows), None)
+        return PIDState(self.v.new_zeros(rows, 1), None)
 
     def held_back(self, state: PIDState) -> Bool[Tensor, " rows"] | None:
         """The rows whose last input the cap made shorter."""
@@ -119,9 +119,9 @@ class PIDLaw(Law[PIDState]):
 
     def observe(self, x: Float[Tensor, "rows n"], block: int) -> Float[Tensor, "rows k"]:
         """`v_t' x` for each row."""
-        return (x.to(self.dtype) @ self._observed[block]).unsqueeze(-1)
+        return x.to(self.dtype) @ self._observed[block]
 
-    def step(
+    def input(
         self,
         state: PIDState,
         x: Float[Tensor, "rows n"],
@@ -129,24 +129,43 @@ class PIDLaw(Law[PIDState]):
         block: int,
     ) -> tuple[PIDState, Float[Tensor, "rows n"]]:
         """The errors' sum and difference moved on by one block, and the input."""
-        require_shape("x", x, ("rows", len(x)), ("n", self.n))
-        require_shape("reference", reference, ("rows", len(x)), ("k", 1))
-        if not self.is_active(block):
-            return state, torch.zeros_like(x, dtype=self.dtype)
-        error = (reference - self.observe(x, block)).squeeze(-1)
+        state, given = self._asked(state, x, reference, block)
+        return state, given * self._along[block]
+
+    def added(
+        self,
+        state: PIDState,
+        x: Float[Tensor, "rows n"],
+        reference: Float[Tensor, "rows k"],
+        block: int,
+        y: Float[Tensor, "rows n"],
+    ) -> tuple[PIDState, Float[Tensor, "rows n"]]:
+        """The same, added to what comes out of the block."""
+        state, given = self._asked(state, x, reference, block)
+        return state, torch.addcmul(y, given, self._along[block])
+
+    def _asked(
+        self,
+        state: PIDState,
+        x: Float[Tensor, "rows n"],
+        reference: Float[Tensor, "rows 1"],
+        block: int,
+    ) -> tuple[PIDState, Float[Tensor, "rows 1"]]:
+        """The next state, and how much of `p_t` is added."""
+        error = reference - x @ self._observed[block]
         integral = state.integral.to(error) + error
         wanted = self.kp * error
         if self.ki:
-            wanted = wanted + self.ki * integral
+            wanted = torch.add(wanted, integral, alpha=self.ki)
         if self.kd and state.previous is not None:
             wanted = wanted + self.kd * (error - state.previous)
         if self.cap is None:
-            return PIDState(integral, error), wanted.unsqueeze(-1) * self._along[block]
+            return PIDState(integral, error), wanted
         given = self._held(wanted, self.cap, x, block)
         short = given != wanted
         waits = short & (wanted * error * self.ki > 0)
         kept = torch.where(waits, state.integral.to(error), integral)
-        return PIDState(kept, error, short), given.unsqueeze(-1) * self._along[block]
+        return PIDState(kept, error, short[:, 0]), given
 
     @cached_property
     def _along(self) -> tuple[Tensor, ...]:
@@ -155,12 +174,12 @@ class PIDLaw(Law[PIDState]):
 
     @cached_property
     def _observed(self) -> tuple[Tensor, ...]:
-        return self.v.unbind(0)
+        return self.v.unsqueeze(-1).unbind(0)
 
     def _held(
-        self, wanted: Float[Tensor, " rows"], cap: float, x: Float[Tensor, "rows n"], block: int
-    ) -> Float[Tensor, " rows"]:
-        most = cap * torch.linalg.vector_norm(x.to(self.dtype), dim=-1)
+        self, wanted: Float[Tensor, "rows 1"], cap: float, x: Float[Tensor, "rows n"], block: int
+    ) -> Float[Tensor, "rows 1"]:
+        most = cap * torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         # A state without contrast has v = 0, and any number of it is as long as none.
         length = torch.linalg.vector_norm(self._along[block])
         return wanted.clamp(-most / length, most / length) if bool(length) else wanted

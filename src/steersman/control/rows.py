@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steersman.control.checks import require_pair, require_shape
+from steersman.control.checks import require_pair
 from steersman.control.law import Law
 from steersman.errors import ShapeError
 
@@ -97,7 +97,7 @@ class RowsLaw(Law[None]):
         each = x.to(self.dtype).view(self.rows, -1, self.n)
         return torch.bmm(each, self.H[:, block]).reshape(len(x), self.k)
 
-    def step(
+    def input(
         self,
         state: None,
         x: Float[Tensor, "tokens n"],
@@ -105,10 +105,6 @@ class RowsLaw(Law[None]):
         block: int,
     ) -> tuple[None, Float[Tensor, "tokens n"]]:
         """The input of every token, from the law of its row."""
-        require_shape("x", x, ("tokens", len(x)), ("n", self.n))
-        require_shape("reference", reference, ("tokens", len(x)), ("k", self.k))
-        if not self.is_active(block):
-            return None, torch.zeros_like(x, dtype=self.dtype)
         error = reference - self.observe(x, block) if self._observes else reference
-        each = error.to(self.dtype).view(self.rows, -1, self.k)
+        each = error.view(self.rows, -1, self.k)
         return None, torch.bmm(each, self.G[:, block].mT).reshape(len(x), self.n)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
@@ -93,6 +94,11 @@ class Channel:
                 f"watch has shape {tuple(self.watch.shape)}; expected ({blocks}, {n}, {features}), "
                 f"or {blocks + 1} of them with one for the last block's output."
             )
+
+    @cached_property
+    def acting(self) -> tuple[bool, ...]:
+        """Whether the law acts at each block: asked once and not for every token."""
+        return tuple(self.law.is_active(block) for block in range(self.law.blocks))
 
     @property
     def final_vectors(self) -> Float[Tensor, "n features"]:

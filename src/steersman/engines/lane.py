@@ -73,6 +73,8 @@ class Lane:
         self.open = opened if self.rows is None else opened[self.rows]
         self.count = self.open.numel()
         self.fully = _fully(self.open)
+        # Then a law may add to a block's output by itself: nothing else asks what it added.
+        self.plainly = self.fully is True and self.rows is None and channel.observer is None
         self.planned = plans.of(index, channel, copies)
         self._asked: Asked | None = None
         self.reference = channel.reference
@@ -168,9 +170,16 @@ class Lane:
                 recorder.block(block, mine, None, None, skip, self.nominal.get(block))
             known = self.planned.inputs[block]
             return y if known is None or self.fully is False else self._placed(y, known)
+        acts = channel.acting[block]
+        if recorder is None and not acts:
+            return y
         states = self._states(x)
         offset = self._offsets(channel)[block]
         reference = self.reference.joined(offset, self.observed.get(block))
+        if recorder is None and self.plainly and y.dtype == x.dtype == channel.law.dtype:
+            out = y.reshape(states.shape)
+            self.state, moved = channel.law.added(self.state, states, reference, block, out)
+            return moved.view(y.shape)
         u = None
         if self.fully is not False:
             self.state, u = channel.law.step(self.state, states, reference, block)
@@ -182,7 +191,7 @@ class Lane:
             )
             mine = states.view(*self.open.shape, x.shape[-1])
             recorder.block(block, mine, wanted, u, skip, self.nominal.get(block))
-        if u is None or not channel.law.is_active(block):
+        if u is None or not acts:
             return y
         return self._placed(y, u)
 
@@ -194,7 +203,7 @@ class Lane:
     def _deny(self, channel: Channel, block: int, u: Float[Tensor, "rows n"]) -> None:
         """Take note of which way a law that is corrected was held back, feature by feature."""
         short = None if channel.observer is None else channel.law.held_back(self.state)
-        if short is None or not channel.law.is_active(block):
+        if short is None or not channel.acting[block]:
             return
         # A push that is cut short goes the way that more of it would have gone.
         behind = block + 1

@@ -183,9 +183,9 @@ def with_hidden(output: Any, new: Tensor) -> Any:
     Raises:
         ArchitectureError: there is no residual stream to replace.
     """
-    old = hidden_out(output)
     if isinstance(output, Tensor):
         return new
+    old = hidden_out(output)
     if isinstance(output, Mapping):
         build: Any = type(output)
         return build(**{key: new if value is old else value for key, value in output.items()})

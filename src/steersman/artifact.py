@@ -5,7 +5,8 @@ Stored are the directions (`contrast`, `vectors` `(blocks + 1, n, features)`; `n
 `plan` `(blocks, n, features)`, `shifts` `(blocks, k, features)`) and, where it is known, the
 coupling (`interaction`, `cosines` `(features, features)`; `effort`, `alone` `(features,)`).
 `H` is stored only where it is neither the directions themselves nor zero, `natural`
-`(blocks + 1, n, k)` only where the method keeps it.
+`(blocks + 1, n, k)` only where the method keeps it, and `own.NAME` where a law of another form is
+made of tensors of its own.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -23,6 +24,7 @@ from steersman.provenance import Provenance
 from steersman.store import Artifact, card_of, read_fields
 
 _DIRECTION, _NOTHING, _STORED = "direction", "nothing", "H"
+_OWN = "own."
 _COUPLING = ("interaction", "cosines", "effort", "alone")
 
 
@@ -72,6 +74,7 @@ def artifact_of(parts: Parts) -> Artifact:
         "G": controller.G,
         "plan": controller.plan,
         "shifts": controller.shifts,
+        **{_OWN + name: tensor for name, tensor in controller.own.items()},
         **({"H": controller.H} if observes == _STORED else {}),
         **({} if parts.natural is None else {"natural": parts.natural.factors}),
         **({name: getattr(coupling, name) for name in _COUPLING} if coupling else {}),
@@ -107,6 +110,7 @@ def parts_of(artifact: Artifact) -> Parts:
         G=G,
         plan=_tensor(tensors, "plan", (blocks, n, count)),
         shifts=_tensor(tensors, "shifts", (blocks, G.shape[-1], count)),
+        own={name.removeprefix(_OWN): t for name, t in tensors.items() if name.startswith(_OWN)},
     )
     coupling = _coupling(features.names, tensors) if _COUPLING[0] in tensors else None
     natural = None

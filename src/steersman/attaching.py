@@ -198,7 +198,7 @@ def _choices(parts: Parts, request: Request) -> tuple[ReferenceName, ExecutionNa
             "a plan is made before the model runs and cannot hold an absolute setpoint; use "
             "execution='feedback' or reference='relative'."
         )
-    if how == "feedback" and not bool(parts.controller.H.any()):
+    if how == "feedback" and not (parts.controller.own or bool(parts.controller.H.any())):
         raise InputError(f"{method.name} observes nothing; it only runs as a plan.")
     if how == "plan" and not bool(parts.controller.plan.any()):
         raise InputError(

@@ -23,7 +23,15 @@ from steersman.directions import (
     worth_steering,
 )
 from steersman.errors import InputError
-from steersman.methods import METHODS, AlignedStates, Evidence, Method, coupling, method_named
+from steersman.methods import (
+    METHODS,
+    AlignedStates,
+    Evidence,
+    Method,
+    Sides,
+    coupling,
+    method_named,
+)
 from steersman.plant import (
     CHUNK,
     Positions,
@@ -34,7 +42,7 @@ from steersman.plant import (
 )
 from steersman.plant import identify as identify_blocks
 from steersman.provenance import Provenance
-from steersman.reading import Examples, Sides, decision_tokens, read_aligned, read_states
+from steersman.reading import Examples, decision_tokens, read_aligned, read_states
 from steersman.rereading import Rereading
 from steersman.steering import Steering
 
@@ -168,7 +176,7 @@ def fit(
     for name, one in examples.items():
         if chosen.aligned:  # one feature: what is read token by token serves for its direction too
             aligned = read_aligned(model, tokenizer, one, batch_size=batch_size, progress=progress)
-            sides[name] = aligned.by_pair()
+            sides[name] = Sides(*aligned.by_pair())
         else:
             sides[name] = read_states(
                 model, tokenizer, one, batch_size=batch_size, progress=progress
@@ -208,7 +216,10 @@ def fit(
         progress=progress,
     )
     natural = [chosen.natural(*found) for found in sides.values()]
-    evidence = Evidence(features, system, aligned, Natural.beside(natural), read)
+    evidence = Evidence(
+        *(features, system, aligned, Natural.beside(natural), read),
+        sides=tuple(sides.values()),
+    )
     settled, diagnostics = chosen.settled(evidence)
     controller = settled.solve(evidence)
     pull = coupling(settled, evidence, controller)

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from steersman.data import AlignedPairs, ContrastivePairs
 from steersman.errors import InputError
-from steersman.methods import AlignedStates
+from steersman.methods import AlignedStates, Sides
 from steersman.plant import (
     Positions,
     Tokens,
@@ -21,9 +20,6 @@ from steersman.plant import (
 )
 
 MOST_DECISION_TOKENS = 8
-
-Sides = tuple[Float[Tensor, "desired states n"], Float[Tensor, "undesired states n"]]
-"""States of the desired and of the undesired examples."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +110,7 @@ def read_states(
         )
         for side, openings in examples.sides()
     )
-    return desired, undesired
+    return Sides(desired, undesired)
 
 
 def read_aligned(

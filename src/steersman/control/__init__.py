@@ -15,7 +15,7 @@ from steersman.control.effort import Effort
 from steersman.control.feature_cost import FeatureCost
 from steersman.control.feature_design import FeatureDesign
 from steersman.control.field import AffineField
-from steersman.control.law import AffineLaw, Law
+from steersman.control.law import AffineLaw, Law, Reads
 from steersman.control.loop import ClosedLoop
 from steersman.control.low_rank import LowRankGains, low_rank_gains
 from steersman.control.lqr import cost, feature_gains, least_errors
@@ -79,6 +79,7 @@ __all__ = [
     "Plant",
     "Product",
     "Readout",
+    "Reads",
     "Reference",
     "Relative",
     "Remainder",

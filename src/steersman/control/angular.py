@@ -8,7 +8,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from steersman.control.checks import require_finite, require_real, require_shape
-from steersman.control.law import Law
+from steersman.control.law import Law, Reads
 from steersman.errors import InputError, ShapeError
 
 
@@ -27,6 +27,7 @@ class AngularLaw(Law[None]):
             zeros in their place never acts.
         until: where given, a state acts only where its angle lies less than half a turn short of
             `until_t`, and one beyond it is left alone; `(blocks,)`, in radians. None acts on all.
+        reads: whether it turns what enters a block or what leaves it.
 
     Raises:
         ShapeError: `H` is not `(blocks, n, 2)`, or `until` does not fit it.
@@ -41,6 +42,7 @@ class AngularLaw(Law[None]):
 
     H: Float[Tensor, "blocks n 2"]
     until: Float[Tensor, " blocks"] | None = None
+    reads: Reads = "input"
 
     def __post_init__(self) -> None:
         """Check the planes."""

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from steersman.control.checks import require_positive
-from steersman.control.law import Law, State
+from steersman.control.law import Law, Reads, State
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +48,11 @@ class Capped(Law[CappedState[State]], Generic[State]):
     def __post_init__(self) -> None:
         """Check the cap."""
         require_positive("cap", self.cap)
+
+    @property
+    def reads(self) -> Reads:  # type: ignore[override]  # as the law does
+        """What the law reads."""
+        return self.law.reads
 
     @property
     def blocks(self) -> int:
@@ -123,4 +128,4 @@ class Capped(Law[CappedState[State]], Generic[State]):
         length = torch.linalg.vector_norm(u, dim=-1, keepdim=True)
         tiny = torch.finfo(u.dtype).tiny
         most = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        return (self.cap * most).div_(length.clamp_min_(tiny)).clamp_max_(1.0)
+        return (self.cap * most / length.clamp_min_(tiny)).clamp_max_(1.0)

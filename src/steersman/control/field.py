@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from steersman.control.checks import require_pair, require_real, require_shape
-from steersman.control.law import Law
+from steersman.control.law import Law, Reads
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +21,7 @@ class AffineField(Law[None]):
         H: what is observed, `(blocks, n, k)`, float32 or float64.
         G: what is done about it, the same shape, dtype and device.
         o: what is added to the observation, `(blocks, k)`.
+        reads: whether it maps what enters a block or what leaves it.
 
     Raises:
         ShapeError: `H` and `G` are not two `(blocks, n, k)` tensors, or `o` does not fit them.
@@ -31,6 +32,7 @@ class AffineField(Law[None]):
     H: Float[Tensor, "blocks n k"]
     G: Float[Tensor, "blocks n k"]
     o: Float[Tensor, "blocks k"]
+    reads: Reads = "input"
 
     def __post_init__(self) -> None:
         """Check that the three tensors belong together."""

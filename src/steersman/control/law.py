@@ -10,7 +10,7 @@ A law never knows where its reference `s_t` comes from, and never holds state: `
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -20,6 +20,7 @@ from steersman.control.checks import require_blocks, require_pair, require_shape
 from steersman.errors import InputError
 
 State = TypeVar("State")
+Reads = Literal["input", "output"]
 
 
 class Law(ABC, Generic[State]):
@@ -27,7 +28,12 @@ class Law(ABC, Generic[State]):
 
     A row is one token's residual stream; any flattening of batch and positions is a set of rows,
     and no row may influence another. Nonlinear laws subclass this and need not have `H` or `G`.
+
+    A law reads what enters block `t`, or, where `reads` is "output", what leaves it: then `x_t` is
+    `f_t(x_t)` in all that is said of `step`, with whatever other laws have added there before.
     """
+
+    reads: Reads = "input"
 
     @property
     @abstractmethod

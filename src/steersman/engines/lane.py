@@ -100,9 +100,9 @@ class Lane:
             return self.open, valid, ids
         return self.open[:, skip:], valid[:, skip:], None if ids is None else ids[:, skip:]
 
-    def remember(self, channel: Channel, block: int, x: Tensor) -> None:
+    def remember(self, channel: Channel, block: int, x: Tensor, y: Tensor) -> None:
         """Keep what the law observes of the nominal state."""
-        self.observed[block] = channel.law.observe(self._states(x), block)
+        self.observed[block] = channel.law.observe(self._states(_read(channel, x, y)), block)
 
     def begin(self, channel: Channel, y: Tensor) -> None:
         """Take note of where the nominal run ended."""
@@ -173,7 +173,7 @@ class Lane:
         acts = channel.acting[block]
         if recorder is None and not acts:
             return y
-        states = self._states(x)
+        states = self._states(_read(channel, x, y))
         offset = self._offsets(channel)[block]
         reference = self.reference.joined(offset, self.observed.get(block))
         if recorder is None and self.plainly and y.dtype == x.dtype == channel.law.dtype:
@@ -189,7 +189,7 @@ class Lane:
             wanted = (
                 reference.view(*self.open.shape, reference.shape[1]) if channel.tracks else None
             )
-            mine = states.view(*self.open.shape, x.shape[-1])
+            mine = x if self.rows is None else x[self.rows]
             recorder.block(block, mine, wanted, u, skip, self.nominal.get(block))
         if u is None or not acts:
             return y
@@ -226,6 +226,11 @@ class Lane:
     def _states(self, x: Tensor) -> Tensor:
         mine = x if self.rows is None else x[self.rows]
         return mine.reshape(-1, mine.shape[-1])
+
+
+def _read(channel: Channel, x: Tensor, y: Tensor) -> Tensor:
+    """What the law reads of a block: its input or its output."""
+    return x if channel.law.reads == "input" else y
 
 
 def made_for(channel: Channel, window: Window, prompts: int | None, owner: object) -> Channel:

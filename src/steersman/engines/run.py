@@ -259,7 +259,7 @@ class Run:
         if current.passive:
             for index in self._relative:
                 lane, channel = current.lanes[index], channels[index]
-                lane.remember(channel, block, x)
+                lane.remember(channel, block, x, y)
                 if self._traced:
                     lane.show_nominal(channel, block, x)
                 if last:

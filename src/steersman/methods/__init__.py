@@ -15,6 +15,7 @@ from steersman.methods.base import (
     Read,
     ReferenceName,
     Settled,
+    Sides,
 )
 from steersman.methods.clamp import Clamp
 from steersman.methods.counterfactual import Counterfactual
@@ -79,6 +80,7 @@ __all__ = [
     "Read",
     "ReferenceName",
     "Settled",
+    "Sides",
     "coupling",
     "Tracking",
     "method_named",

@@ -1,8 +1,8 @@
 """What a steering method is: directions and a plant become a controller."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -47,18 +47,34 @@ class Controller:
             last block.
         shifts: how far one unit of a feature's relative target moves the reference of each observed
             number from its nominal value, `(blocks, k, features)`; the prefilter is in it.
+        own: by name, what a law of another form is made of, of any shape; saved with the rest.
     """
 
     H: Float[Tensor, "blocks n k"]
     G: Float[Tensor, "blocks n k"]
     plan: Float[Tensor, "blocks n features"]
     shifts: Float[Tensor, "blocks k features"]
+    own: Mapping[str, Float[Tensor, "..."]] = field(default_factory=dict)
 
     @classmethod
     def schedule(cls, inputs: Float[Tensor, "blocks n"]) -> "Controller":
         """One that observes nothing, and adds `target inputs_t` at the output of each block."""
         G = inputs.unsqueeze(-1)
         return cls(torch.zeros_like(G), G, G, inputs.new_ones(len(inputs), 1, 1))
+
+    @classmethod
+    def of_own(
+        cls, like: Float[Tensor, "blocks n"], own: Mapping[str, Float[Tensor, "..."]]
+    ) -> "Controller":
+        """One of another form: its law is made of `own`, and it has no plan.
+
+        Args:
+            like: any tensor of the plant's blocks and width.
+            own: what the law is made of.
+        """
+        nothing = torch.zeros_like(like, dtype=torch.float32).unsqueeze(-1)
+        none = nothing.new_zeros(len(like), 1, 1)
+        return cls(nothing, nothing, nothing, none, dict(own))
 
     def observes(self, features: Features) -> bool:
         """Whether what is observed are the features `V_t' x_t` themselves."""
@@ -124,6 +140,18 @@ Read = Callable[[Float[Tensor, "blocks n"] | None], Means]
 steers nothing. The schedule acts at the tokens at which the finished steering does by default."""
 
 
+class Sides(NamedTuple):
+    """The states that one feature is read from, one row an example.
+
+    Attributes:
+        desired: `x_0 .. x_T` of every desired example.
+        undesired: of every undesired one.
+    """
+
+    desired: Float[Tensor, "desired states n"]
+    undesired: Float[Tensor, "undesired states n"]
+
+
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """What a method may know.
@@ -136,6 +164,7 @@ class Evidence:
         natural: how states differ naturally, as the method keeps it; None where it needs nothing.
         read: runs the examples again, bare or steered, at the price of a forward pass over each;
             None where there is no model to run.
+        sides: the states that each feature was read from; None where they are not at hand.
     """
 
     features: Features
@@ -143,6 +172,7 @@ class Evidence:
     aligned: AlignedStates | None = None
     natural: Natural | None = None
     read: Read | None = None
+    sides: tuple[Sides, ...] | None = None
 
     @property
     def direction(self) -> Direction:
@@ -185,6 +215,18 @@ class Evidence:
                 "from them."
             )
         return self.aligned
+
+    def require_sides(self, method: str) -> Sides:
+        """The states that the only feature was read from.
+
+        Raises:
+            InputError: they are not at hand, or there are several features.
+        """
+        if self.sides is None:
+            raise InputError(f"{method} learns from the examples' states: fit it from examples.")
+        if len(self.sides) > 1:
+            raise InputError(f"{method} steers one feature at a time; fit it on one.")
+        return self.sides[0]
 
     def require_read(self, method: str) -> Read:
         """What reads the examples' mean states.

@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 from steersman.control import Absolute, AngularLaw, Reference, Relative, Target, Units
 from steersman.directions import Direction, Features
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.acting import acting
 from steersman.methods.base import (
     Controller,
@@ -60,6 +61,13 @@ class AngularSteering(Method):
     """
 
     name: ClassVar[str] = "angular"
+    about: ClassVar[About] = About(
+        paper="Angular Steering; Selective Steering",
+        direction="plane of the means or contrasts",
+        setpoint="angle, absolute or relative",
+        controller="rotation",
+        verified="rotation matrices; length kept",
+    )
     plant: ClassVar[PlantKind] = "none"
     tokens: ClassVar[Literal["last", "all"]] = "all"
     in_units: ClassVar[bool] = False

@@ -20,6 +20,7 @@ from steersman.control import (
 from steersman.directions import Features, Natural, listed, natural_differences
 from steersman.directions.natural import MOST, SHARE
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.base import Controller, Evidence, Method, PlantKind, Settled
 
 Actuators = Literal["contrast", "natural", "state"]
@@ -60,6 +61,13 @@ class FeatureLQR(Method):
     """
 
     name: ClassVar[str] = "feature-lqr"
+    about: ClassVar[About] = About(
+        paper="ours",
+        direction="contrast, or natural differences",
+        setpoint="relative; absolute",
+        controller="low-rank LQR with feed-forward",
+        verified="dense Riccati to 1e-10; least squares",
+    )
     plant: ClassVar[PlantKind] = "products"
     several: ClassVar[bool] = True
     tokens: ClassVar[Literal["last", "all"]] = "last"

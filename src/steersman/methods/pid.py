@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from steersman.control import Law, PIDLaw, plan, prefilter, reached
+from steersman.methods.about import About
 from steersman.methods.base import Controller, Evidence, Method, PlantKind
 
 
@@ -33,6 +34,13 @@ class SPID(Method):
     """
 
     name: ClassVar[str] = "s-pid"
+    about: ClassVar[About] = About(
+        paper="S-PID in A-LQR, arXiv 2604.19018",
+        direction="observer",
+        setpoint="relative; absolute; lambda",
+        controller="PID over blocks",
+        verified="sums written out",
+    )
     plant: ClassVar[PlantKind] = "products"
     tokens: ClassVar[Literal["last", "all"]] = "last"
 
@@ -90,6 +98,13 @@ class ProportionalAddition(SPID):
     """
 
     name: ClassVar[str] = "actadd-lfs"
+    about: ClassVar[About] = About(
+        paper="ActAdd-LFS in A-LQR, arXiv 2604.19018",
+        direction="observer",
+        setpoint="relative; absolute; lambda",
+        controller="proportional",
+        verified="sums written out",
+    )
 
     kp: float = 1.0
     ki: float = 0.0

@@ -11,6 +11,7 @@ from torch import Tensor
 from steersman.control import prefilter, reached
 from steersman.control.checks import require_finite
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.acting import acting
 from steersman.methods.base import Controller, Evidence, Method, PlantKind
 
@@ -42,6 +43,13 @@ class PIDSteering(Method):
     """
 
     name: ClassVar[str] = "pid-steering"
+    about: ClassVar[About] = About(
+        paper="PID Steering, arXiv 2510.04309",
+        direction="mean difference, read again",
+        setpoint="offset",
+        controller="PID while fitting",
+        verified="sums written out; re-reading by hand",
+    )
     plant: ClassVar[PlantKind] = "none"
     tokens: ClassVar[Literal["last", "all"]] = "all"
 
@@ -90,6 +98,13 @@ class PIDSteeringOnce(PIDSteering):
     """
 
     name: ClassVar[str] = "pid-steering-once"
+    about: ClassVar[About] = About(
+        paper="PID Steering, arXiv 2510.04309",
+        direction="mean difference",
+        setpoint="offset",
+        controller="PID while fitting",
+        verified="sums written out",
+    )
     plant: ClassVar[PlantKind] = "products"
 
     def solve(self, evidence: Evidence) -> Controller:

@@ -118,7 +118,7 @@ class SteeredLM(HFLM):
             )
         channel = steering.channel(request, self.model)
         self._token_by_token = channel.at_token is not None or channel.observer is not None
-        made_for_prompt = channel.tokens == "last" or channel.at_prompt is not None
+        made_for_prompt = channel.rule.of_prompt or channel.at_prompt is not None
         self._in_one_pass = not (made_for_prompt or self._token_by_token)
 
     def _model_call(self, *args: Any, **kwargs: Any) -> Tensor:

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, get_args
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from steersman.control import DisturbanceObserver, Law, Readout, Reference, Units
+from steersman.engines.token_rules import TokenRule
+from steersman.engines.tokens import Tokens, tokens_named
 from steersman.errors import InputError, ShapeError
-
-Tokens = Literal["last", "all", "matching"]
 
 
 class Made(NamedTuple):
@@ -44,11 +45,9 @@ class Channel:
         watch: directions whose projections the trace shows, of each block's input and perhaps one
             more of the last block's output, `(blocks or blocks + 1, n, features)`.
         scale: natural units of the projections at the blocks' inputs, for the trace.
-        tokens: "last" steers the prompt's last token and every generated one, "all" every token,
-            "matching" those whose id is one of `matching`.
+        tokens: a rule for the tokens that are steered, or its name.
         rows: which prompts of the batch it steers; None is all of them.
         tracks: whether the reference is one of the watched features, as it is not for a plan.
-        matching: token ids, in any order.
         at_prompt: makes law and units anew for the prompts of every batch; None keeps them.
         at_token: makes them anew for every token that is generated; None keeps them.
         names: what the watched features are called.
@@ -57,7 +56,8 @@ class Channel:
         moved: by how much the target of each row that it steers is moved; None is not at all.
 
     Raises:
-        InputError: unknown `tokens`, nothing to match, or `rows` that name a prompt twice.
+        InputError: unknown `tokens`, a rule that cannot be used as it is, or `rows` that name a
+            prompt twice.
         ShapeError: `watch` does not fit the law or the names.
     """
 
@@ -69,7 +69,6 @@ class Channel:
     tokens: Tokens = "all"
     rows: tuple[int, ...] | None = None
     tracks: bool = True
-    matching: tuple[int, ...] = ()
     at_prompt: AtPrompt | None = None
     at_token: AtPrompt | None = None
     names: tuple[str, ...] = ("feature",)
@@ -79,10 +78,8 @@ class Channel:
 
     def __post_init__(self) -> None:
         """Check the parts against each other."""
-        if self.tokens not in get_args(Tokens):
-            raise InputError(f"tokens is {self.tokens!r}; choose one of {get_args(Tokens)}.")
-        if (self.tokens == "matching") != bool(self.matching):
-            raise InputError("tokens='matching' goes with the token ids to match, and only then.")
+        if self.rule.lacks:
+            raise InputError(self.rule.lacks)
         if self.rows is not None and len(set(self.rows)) != len(self.rows):
             raise InputError(f"rows {self.rows} name a prompt twice.")
         if self.final is None and (self.observer is not None or self.reference.needs_start):
@@ -93,6 +90,11 @@ class Channel:
                 f"watch has shape {tuple(self.watch.shape)}; expected ({blocks}, {n}, {features}), "
                 f"or {blocks + 1} of them with one for the last block's output."
             )
+
+    @cached_property
+    def rule(self) -> TokenRule:
+        """Which tokens are steered."""
+        return tokens_named(self.tokens)
 
     @property
     def final_vectors(self) -> Float[Tensor, "n features"]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from steersman.engines.channel import AtPrompt, Channel
 from steersman.engines.planned import Asked, Plans, offsets_of
 from steersman.engines.recorder import Recorder
-from steersman.engines.window import Sequences, Window, matching
+from steersman.engines.window import Sequences, Window
 from steersman.errors import InputError
 
 
@@ -69,7 +69,7 @@ class Lane:
     ) -> None:
         """Which rows and tokens it has."""
         self.rows = _rows(channel.rows, copies, window)
-        opened = _open(channel, window, sequences)
+        opened = channel.rule.open(window, sequences)
         self.open = opened if self.rows is None else opened[self.rows]
         self.count = self.open.numel()
         self.fully = _fully(self.open)
@@ -282,12 +282,6 @@ def _fully(opened: Tensor) -> bool | None:
         return None
     count = int(torch.count_nonzero(opened))
     return bool(count) if count in (0, opened.numel()) else None
-
-
-def _open(channel: Channel, window: Window, sequences: Sequences) -> Tensor:
-    if channel.tokens == "matching":
-        return matching(window, channel.matching)
-    return window.valid if channel.tokens == "all" else sequences.from_start(window)
 
 
 def _copies(batch: int, prompts: int | None) -> int:

@@ -86,6 +86,7 @@ def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = No
         names=features.names,
         final=final,
         observer=_observer(parts.method, request, how),
+        condition=parts.gate.condition,
     )
 
 
@@ -129,10 +130,10 @@ def _measured(
 
 
 def _tokens(parts: Parts, request: Request, against: ReferenceName) -> TokenRule:
-    """What is asked for, what the steering says, or what goes with its method."""
+    """What is asked for, what the steering's gate says, or what goes with its method."""
     known = parts.provenance.decision_tokens
     usual = "matching" if known and against == "relative" else parts.method.tokens
-    return tokens_named(request.tokens or usual).with_ids(known)
+    return tokens_named(request.tokens or parts.gate.tokens or usual).with_ids(known)
 
 
 def _anew(

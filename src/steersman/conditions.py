@@ -10,6 +10,7 @@ from torch import nn
 from steersman.engines import Tokens
 from steersman.methods import ExecutionName, ReferenceName
 from steersman.request import RelinearizeName, Request, Strength
+from steersman.saved_gate import gate_data
 from steersman.steering import Steering
 from steersman.store.format import TENSORS, encode
 
@@ -69,7 +70,9 @@ class Condition:
             "method": self.steering.method.name,
             "features": list(self.steering.features.names),
             "tensors": hashlib.sha256(tensors).hexdigest(),
+            **gate_data(self.steering.gate),
             **self.asked(),
+            "tokens": None if self.tokens is None else str(self.tokens),
         }
 
     def asked(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from steersman.control import DisturbanceObserver, Law, Readout, Reference, Unit
 from steersman.engines.token_rules import TokenRule
 from steersman.engines.tokens import Tokens, tokens_named
 from steersman.errors import InputError, ShapeError
+from steersman.gating import PromptCondition
 
 
 class Made(NamedTuple):
@@ -54,11 +55,13 @@ class Channel:
         final: the features after the last block, where anything is to be known of them.
         observer: corrects the reference from one token to the next by what was missed.
         moved: by how much the target of each row that it steers is moved; None is not at all.
+        condition: holds for the prompts that are steered; None is all of them.
 
     Raises:
         InputError: unknown `tokens`, a rule that cannot be used as it is, or `rows` that name a
             prompt twice.
         ShapeError: `watch` does not fit the law or the names.
+        MismatchError: the condition does not fit the law.
     """
 
     law: Law[Any]
@@ -75,6 +78,7 @@ class Channel:
     final: Readout | None = None
     observer: DisturbanceObserver | None = None
     moved: Float[Tensor, "rows features"] | None = None
+    condition: PromptCondition | None = None
 
     def __post_init__(self) -> None:
         """Check the parts against each other."""
@@ -84,6 +88,8 @@ class Channel:
             raise InputError(f"rows {self.rows} name a prompt twice.")
         if self.final is None and (self.observer is not None or self.reference.needs_start):
             raise InputError("what is corrected or held is read after the last block: give final.")
+        if self.condition is not None:
+            self.condition.require(self.law.blocks, self.law.n)
         blocks, n, features = self.law.blocks, self.law.n, len(self.names)
         if tuple(self.watch.shape) not in {(blocks, n, features), (blocks + 1, n, features)}:
             raise ShapeError(

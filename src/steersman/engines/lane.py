@@ -73,6 +73,7 @@ class Lane:
         self.open = opened if self.rows is None else opened[self.rows]
         self.count = self.open.numel()
         self.fully = _fully(self.open)
+        self.fires: Tensor | None = None
         self.planned = plans.of(index, channel, copies)
         self._asked: Asked | None = None
         self.reference = channel.reference
@@ -88,6 +89,12 @@ class Lane:
         self.state = channel.law.init(self.count)
         self.observed: dict[int, Tensor] = {}
         self.nominal: dict[int, Tensor] = {}
+
+    def decide(self, fires: Bool[Tensor, " batch"]) -> None:
+        """Close the rows whose prompt does not meet the channel's condition."""
+        self.fires = fires if self.rows is None else fires[self.rows]
+        self.open = self.open & self.fires[:, None]
+        self.fully = _fully(self.open)
 
     def tokens(self, window: Window, skip: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """Steered, valid and ids of this lane's new tokens."""

@@ -3,16 +3,14 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
+from steersman.engines.token_ids import MatchingTokens, TokenIds, TokensWithText
 from steersman.engines.token_rules import (
     Both,
     EveryToken,
     FromPromptEnd,
     GeneratedTokens,
-    MatchingTokens,
     PromptTokens,
-    TokenIds,
     TokenRule,
-    TokensWithText,
 )
 from steersman.errors import InputError
 

@@ -128,19 +128,23 @@ class Sequences:
             raise InputError("no pass has begun")
         if self._latest is not None and window.first >= self._latest:
             return window.valid
-        return window.valid & (window.columns >= self._ends(window)[:, None])
+        return window.valid & (window.columns >= self.ends(window)[:, None])
 
     def in_prompt(self, window: Window) -> Bool[Tensor, "batch length"]:
         """Real tokens of the prompt, its last one included."""
         if self._latest is not None and window.first > self._latest:
             return torch.zeros_like(window.valid)
-        return window.valid & (window.columns <= self._ends(window)[:, None])
+        return window.valid & (window.columns <= self.ends(window)[:, None])
 
     def to_come(self, window: Window) -> Int[Tensor, " batch"]:
         """How many columns of the prompt lie behind this pass."""
-        return (self._ends(window) - (window.first + window.length - 1)).clamp(min=0)
+        return (self.ends(window) - (window.first + window.length - 1)).clamp(min=0)
 
-    def _ends(self, window: Window) -> Int[Tensor, " batch"]:
+    def unfinished(self, window: Window) -> bool:
+        """Whether a prompt of known length goes on behind this pass."""
+        return self._given is not None and window.first + window.length < self._given
+
+    def ends(self, window: Window) -> Int[Tensor, " batch"]:
         """The column of the last prompt token of each row."""
         if self._start is None:
             raise InputError("no pass has begun")

@@ -72,11 +72,11 @@ class Condition:
             "tensors": hashlib.sha256(tensors).hexdigest(),
             **gate_data(self.steering.gate),
             **self.asked(),
-            "tokens": None if self.tokens is None else str(self.tokens),
         }
 
     def asked(self) -> dict[str, Any]:
         """What is asked of the steering, by the keywords of `Steering.attach`."""
         asked = {name: value for name, value in vars(self).items() if name != "steering"}
         unsaid = self.target is None and self.lambda_ is None
+        asked["tokens"] = None if self.tokens is None else str(self.tokens)
         return asked | ({"target": 1.0} if unsaid else {})

@@ -173,8 +173,9 @@ def test_a_rule_that_chooses_nothing_leaves_every_bit(tiny_model: Models) -> Non
 @pytest.mark.parametrize("name", [*NAMES, "matching", "text:a, b&c\n\n", "ids:7&text:x"])
 def test_a_name_gives_a_rule_of_that_name(name: str) -> None:
     assert tokens_named(name).name == str(tokens_named(name)) == name
-    assert tokens_named(tokens_named(name)) is tokens_named(tokens_named(name)) or name
-    assert tokens_named(tokens_named(name).name) == tokens_named(name)
+    rule = tokens_named(name)
+    assert tokens_named(rule) is rule
+    assert tokens_named(rule.name) == rule
 
 
 def test_ids_are_sorted_and_a_text_goes_last() -> None:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Literal, NamedTuple, get_args
 
@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from steersman.errors import InputError, MismatchError
-from steersman.gating.similarity import SIMILARITIES, SimilarityName, similarity
+from steersman.gating.similarity import SIMILARITIES, SimilarityName
+from steersman.gating.similarity import similarity as similarity_of
 
 Side = Literal["above", "below"]
 Pool = Literal["mean", "last"]
@@ -153,6 +154,10 @@ class Resembles(PromptCondition):
         if not isfinite(self.threshold) or not bool(self.vector.isfinite().all()):
             raise InputError("the threshold and the vector of a condition must be finite.")
 
+    def with_found(self, found: Found) -> "Resembles":
+        """The same condition with how well it does."""
+        return replace(self, found=found)
+
     @property
     def reading(self) -> Reading:
         """What it has to know."""
@@ -174,7 +179,7 @@ class Resembles(PromptCondition):
 
     def values(self, states: Mapping[Reading, Float[Tensor, "rows n"]]) -> Float[Tensor, " rows"]:
         """The similarities."""
-        return similarity(states[self.reading], self.vector, self.similarity)
+        return similarity_of(states[self.reading], self.vector, self.similarity)
 
     def fires(self, states: Mapping[Reading, Float[Tensor, "rows n"]]) -> Bool[Tensor, " rows"]:
         """On which side of the threshold each row is."""

@@ -50,7 +50,7 @@ def condition_vectors(
 
 
 def _pca(
-    firing: Float[Tensor, "pairs states n"], others: Float[Tensor, "pairs states n"]
+    firing: Float[Tensor, "firing states n"], others: Float[Tensor, "others states n"]
 ) -> Float[Tensor, "states n"]:
     """The halves of a pair mirror each other, so their mean is 0 and the differences tell all."""
     if len(firing) != len(others):

@@ -153,7 +153,7 @@ def test_a_steering_without_a_gate_is_saved_as_before(
         ({"gate": {"tokens": "nowhere"}}, "'tokens' of gate"),
         ({"gate": {"condition": {"all": []}}}, "no list of some"),
         ({"gate": {"condition": []}}, "is no object"),
-        ({"side": "larger"}, "choose one of"),
+        ({"side": "larger"}, "'side' of condition"),
         ({"state": 99}, "reads state 99"),
         ({"threshold": "high"}, "'threshold' of condition"),
     ],

@@ -24,6 +24,7 @@ from steersman.directions import (
 )
 from steersman.errors import InputError
 from steersman.methods import METHODS, AlignedStates, Evidence, Method, coupling, method_named
+from steersman.methods.choosing import with_blocks
 from steersman.plant import (
     CHUNK,
     Positions,
@@ -208,8 +209,9 @@ def fit(
         progress=progress,
     )
     natural = [chosen.natural(*found) for found in sides.values()]
-    evidence = Evidence(features, system, aligned, Natural.beside(natural), read)
-    settled, diagnostics = chosen.settled(evidence)
+    alone = next(iter(sides.values())) if len(sides) == 1 else None
+    evidence = Evidence(features, system, aligned, Natural.beside(natural), read, alone)
+    settled, diagnostics = with_blocks(chosen, evidence).settled(evidence)
     controller = settled.solve(evidence)
     pull = coupling(settled, evidence, controller)
     for doubt in pull.doubts() if pull else ():

@@ -14,7 +14,17 @@ from torch import Tensor
 
 from steersman.engines import tokens_named
 from steersman.errors import ArtifactError, InputError, SteersmanError
-from steersman.gating import AllOf, AnyOf, Found, Gate, Not, PromptCondition, Resembles
+from steersman.gating import (
+    AllOf,
+    AnyOf,
+    Found,
+    Gate,
+    Not,
+    PromptCondition,
+    Resembles,
+    SimilarityName,
+)
+from steersman.gating.condition import Pool, Side
 from steersman.store import read_fields
 
 TENSOR = "conditions"
@@ -28,9 +38,9 @@ class _Leaf:
 
     state: int
     threshold: float
-    side: str
-    similarity: str
-    pool: str
+    side: Side
+    similarity: SimilarityName
+    pool: Pool
     left_out: tuple[int, ...] = ()
     name: str = "condition"
     found: tuple[float, float, tuple[int, int], tuple[int, int]] | None = None

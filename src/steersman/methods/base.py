@@ -136,6 +136,8 @@ class Evidence:
         natural: how states differ naturally, as the method keeps it; None where it needs nothing.
         read: runs the examples again, bare or steered, at the price of a forward pass over each;
             None where there is no model to run.
+        sides: states of the desired and of the undesired examples, each `(examples, states, n)`;
+            None where they are not kept, or are of several features.
     """
 
     features: Features
@@ -143,6 +145,9 @@ class Evidence:
     aligned: AlignedStates | None = None
     natural: Natural | None = None
     read: Read | None = None
+    sides: tuple[Float[Tensor, "desired states n"], Float[Tensor, "undesired states n"]] | None = (
+        None
+    )
 
     @property
     def direction(self) -> Direction:
@@ -185,6 +190,18 @@ class Evidence:
                 "from them."
             )
         return self.aligned
+
+    def require_sides(
+        self, asked: str
+    ) -> tuple[Float[Tensor, "desired states n"], Float[Tensor, "undesired states n"]]:
+        """The states of the examples of one feature.
+
+        Raises:
+            InputError: there are none.
+        """
+        if self.sides is None:
+            raise InputError(f"{asked} looks at the examples of one feature: fit it from them.")
+        return self.sides
 
     def require_read(self, method: str) -> Read:
         """What reads the examples' mean states.

@@ -21,6 +21,7 @@ from steersman.errors import SteersmanError
 if TYPE_CHECKING:
     from steersman.bounding import TrackingBound, authority, bound
     from steersman.calibration import KL, Calibration, Effort, Perplexity, Score, calibrate
+    from steersman.conditioning import fit_condition
     from steersman.control import LTVSystem
     from steersman.data import AlignedPairs, ContrastivePairs
     from steersman.engines import Run, Trace
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from steersman.evaluation.comparison import ComparisonReport, compare
     from steersman.faithful import Faithfulness, faithfulness
     from steersman.fitting import fit, identify
+    from steersman.gating import AllOf, AnyOf, Not, Resembles
     from steersman.loading import load
     from steersman.local_linearity import LinearityReport, linearity
     from steersman.methods import (
@@ -60,6 +62,8 @@ __all__ = [
     "ALQRPlus",
     "ActivationAddition",
     "AlignedPairs",
+    "AllOf",
+    "AnyOf",
     "Calibration",
     "AngularSteering",
     "Clamp",
@@ -72,12 +76,14 @@ __all__ = [
     "FeatureLQR",
     "LTVSystem",
     "LinearityReport",
+    "Not",
     "Perplexity",
     "OpenLoopLQR",
     "PIDSteering",
     "PIDSteeringOnce",
     "ProportionalAddition",
     "Reproduction",
+    "Resembles",
     "Run",
     "Score",
     "Steering",
@@ -93,6 +99,7 @@ __all__ = [
     "evaluate",
     "faithfulness",
     "fit",
+    "fit_condition",
     "identify",
     "linearity",
     "load",
@@ -104,6 +111,7 @@ __all__ = [
 _HOMES = {
     "calibration": ("KL", "Calibration", "Effort", "Perplexity", "Score", "calibrate"),
     "bounding": ("TrackingBound", "authority", "bound"),
+    "conditioning": ("fit_condition",),
     "control": ("LTVSystem",),
     "data": ("AlignedPairs", "ContrastivePairs"),
     "engines": ("Run", "Trace"),
@@ -111,6 +119,7 @@ _HOMES = {
     "evaluation.comparison": ("ComparisonReport", "compare"),
     "faithful": ("Faithfulness", "faithfulness"),
     "fitting": ("fit", "identify"),
+    "gating": ("AllOf", "AnyOf", "Not", "Resembles"),
     "loading": ("load",),
     "local_linearity": ("LinearityReport", "linearity"),
     "methods": (

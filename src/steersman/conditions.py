@@ -10,6 +10,7 @@ from torch import nn
 from steersman.engines import Tokens
 from steersman.methods import ExecutionName, ReferenceName
 from steersman.request import RelinearizeName, Request, Strength
+from steersman.saved_gate import gate_data
 from steersman.steering import Steering
 from steersman.store.format import TENSORS, encode
 
@@ -69,6 +70,7 @@ class Condition:
             "method": self.steering.method.name,
             "features": list(self.steering.features.names),
             "tensors": hashlib.sha256(tensors).hexdigest(),
+            **gate_data(self.steering.gate),
             **self.asked(),
         }
 
@@ -76,4 +78,5 @@ class Condition:
         """What is asked of the steering, by the keywords of `Steering.attach`."""
         asked = {name: value for name, value in vars(self).items() if name != "steering"}
         unsaid = self.target is None and self.lambda_ is None
+        asked["tokens"] = None if self.tokens is None else str(self.tokens)
         return asked | ({"target": 1.0} if unsaid else {})

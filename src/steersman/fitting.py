@@ -32,6 +32,7 @@ from steersman.methods import (
     coupling,
     method_named,
 )
+from steersman.methods.choosing import with_blocks
 from steersman.plant import (
     CHUNK,
     Positions,
@@ -220,7 +221,7 @@ def fit(
         *(features, system, aligned, Natural.beside(natural), read),
         sides=tuple(sides.values()),
     )
-    settled, diagnostics = chosen.settled(evidence)
+    settled, diagnostics = with_blocks(chosen, evidence).settled(evidence)
     controller = settled.solve(evidence)
     pull = coupling(settled, evidence, controller)
     for doubt in pull.doubts() if pull else ():

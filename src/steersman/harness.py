@@ -118,7 +118,8 @@ class SteeredLM(HFLM):
             )
         channel = steering.channel(request, self.model)
         self._token_by_token = channel.at_token is not None or channel.observer is not None
-        made_for_prompt = channel.tokens == "last" or channel.at_prompt is not None
+        decided = channel.at_prompt is not None or channel.condition is not None
+        made_for_prompt = channel.rule.of_prompt or decided
         self._in_one_pass = not (made_for_prompt or self._token_by_token)
 
     def _model_call(self, *args: Any, **kwargs: Any) -> Tensor:

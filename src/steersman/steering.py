@@ -1,8 +1,9 @@
 """A steering: directions, controller and provenance, frozen; attached to a model or saved."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -13,7 +14,9 @@ from steersman.attaching import channel_of, grouped, units_of
 from steersman.control import Units
 from steersman.diagnostics import Diagnostic
 from steersman.directions import Direction, Features, Natural
-from steersman.engines import Channel, Run, Tokens
+from steersman.engines import Channel, Run, Tokens, tokens_named
+from steersman.errors import InputError
+from steersman.gating import Gate, PromptCondition
 from steersman.methods import Controller, Coupling, ExecutionName, Method, ReferenceName
 from steersman.plant import locate
 from steersman.provenance import Provenance
@@ -37,6 +40,7 @@ class Steering:
         coupling: how the features pull on each other; None where the method knows no plant.
         natural: how states differ naturally, where the method has to know.
         diagnostics: tables of what the method found out while it was fitted.
+        gate: at which tokens and for which prompts it acts, unless it is asked otherwise.
     """
 
     features: Features
@@ -46,6 +50,7 @@ class Steering:
     coupling: Coupling | None = None
     natural: Natural | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
+    gate: Gate = Gate()
 
     @property
     def direction(self) -> Direction:
@@ -82,6 +87,44 @@ class Steering:
         units = units_of(self.features)
         return Units(self._shown(units.norm), self._shown(units.origin))
 
+    def when(self, condition: PromptCondition | None) -> "Steering":
+        """The same steering for prompts that meet a condition, and no others.
+
+        Whether one does is decided once, on the unsteered prompt, and holds for all that is written
+        behind it; each row of a batch has its own decision, which the trace shows as `fired`.
+
+        Args:
+            condition: as `fit_condition` makes them, combined by `&`, `|` and `~`; None is every
+                prompt.
+
+        Raises:
+            MismatchError: the condition was made for another model.
+        """
+        if condition is not None:
+            condition.require(self.provenance.blocks, self.provenance.n)
+        return replace(self, gate=replace(self.gate, condition=condition))
+
+    def at(self, tokens: Tokens | None, tokenizer: Any = None) -> "Steering":
+        """The same steering at other tokens, where `attach` does not name any.
+
+        Args:
+            tokens: as `attach` takes them; "text:TEXT" for those that contain a text; None leaves
+                them to the method.
+            tokenizer: turns a text into token ids; the one that the steering was fitted with.
+
+        Raises:
+            InputError: no such rule, a text without a tokenizer, or one that no token contains.
+        """
+        if tokens is None:
+            return replace(self, gate=replace(self.gate, tokens=None))
+        rule = tokens_named(tokens)
+        if tokenizer is not None:
+            rule = rule.with_tokenizer(tokenizer)
+        rule = rule.with_ids(self.provenance.decision_tokens)
+        if rule.lacks:
+            raise InputError(rule.lacks)
+        return replace(self, gate=replace(self.gate, tokens=rule.name))
+
     def attach(
         self,
         model: nn.Module,
@@ -112,7 +155,10 @@ class Steering:
             lambda_: strength as the paper has it, `s_t = lambda_ |c_t|` along the contrast; an
                 absolute reference.
             tokens: "matching" steers the tokens at which the examples were read, "last" from the
-                prompt's last token on, "all" every token. By default "matching" with a relative
+                prompt's last token on, "all" every token, "generated" generated ones alone,
+                "prompt", "prompt:first:K", "prompt:last:M" and "prompt:first:K+last:M" those of the
+                prompt, "ids:ID,ID" those with these ids; "generated&ids:ID" what both choose. By
+                default what `at` was given, or "matching" with a relative
                 reference, where the examples were read at few kinds of token; else what the
                 method says.
             reference: "relative" to the token's own unsteered feature, or "absolute".
@@ -215,6 +261,7 @@ class Steering:
             f"{self.method.name} for {made.model or made.model_type} ({made.blocks} blocks, "
             f"n = {made.n}), read at {made.positions}; {each}"
             + "".join(f"; {found.headline}" for found in self.diagnostics)
+            + (f"; acts at {self.gate.sentence}" if self.gate.sentence else "")
         )
 
     def _separation(self, name: str) -> str:
@@ -245,6 +292,7 @@ class Steering:
             self.coupling,
             self.natural,
             self.diagnostics,
+            self.gate,
         )
 
 

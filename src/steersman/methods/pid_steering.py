@@ -35,7 +35,8 @@ class PIDSteering(Method):
         kp: gain of the error.
         ki: gain of the sum of the errors before it.
         kd: gain of its difference to the one before; none at the first block.
-        blocks: which blocks may act; empty is all of them.
+        blocks: which blocks may act, by number or as "top:K", "probe:K" or "opposed" by what the
+            examples show; empty is all of them.
 
     Source:
         Activation Steering with a Feedback Controller (arXiv 2510.04309), its additive form, with
@@ -56,7 +57,7 @@ class PIDSteering(Method):
     kp: float = 1.0
     ki: float = 0.05
     kd: float = 0.01
-    blocks: tuple[int, ...] = ()
+    blocks: str | tuple[int, ...] = ()
 
     def solve(self, evidence: Evidence) -> Controller:
         """The schedule, block after block, each error read under the inputs before it.

@@ -39,7 +39,7 @@ from steersman.plant.positions import (
     positions_named,
 )
 from steersman.plant.processes import Processes, ProcessGroup
-from steersman.plant.tokens import Encoded, Tokens, encode, pad, pad_id, tokenize
+from steersman.plant.tokens import Encoded, Tokens, encode, pad, pad_id, special_ids, tokenize
 
 __all__ = [
     "ARCHITECTURES",
@@ -93,6 +93,7 @@ __all__ = [
     "positions_named",
     "render",
     "require_evaluation",
+    "special_ids",
     "tokenize",
     "unwrap",
     "with_hidden",

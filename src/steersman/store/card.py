@@ -33,7 +33,7 @@ Made with steersman by the method `{method}`. It moves {features} of the residua
 
 **What it steers.** {read} `{positions}`{observed}. The examples are not stored here: *say in a
 sentence what the desired ones show.*
-
+{gate}
 ## Use
 
 ```python
@@ -102,6 +102,7 @@ def card_of(manifest: Mapping[str, Any], tensors: Mapping[str, Float[Tensor, "..
         observed=""
         if made["observer"] == "mean"
         else f", observed by `{_inline(made['observer'])}`",
+        gate=_gate(manifest.get("gate")),
         load=load,
         address=_ADDRESS,
         separation="\n\n".join(_separations(names, tensors)),
@@ -114,6 +115,31 @@ def card_of(manifest: Mapping[str, Any], tensors: Mapping[str, Float[Tensor, "..
 def addressed(card: str, repo: str) -> str:
     """The card with the repository's own name in its example."""
     return card.replace(f'from_pretrained("{_ADDRESS}")', f'from_pretrained("{repo}")')
+
+
+def _gate(gate: Mapping[str, Any] | None) -> str:
+    """Where it acts, where the steering says so, and how well its conditions tell prompts apart."""
+    if gate is None:
+        return ""
+    scores = [
+        f"{leaf['name']}, F1 {leaf['found'][0]:.2f} on the examples it was chosen on and "
+        f"{leaf['found'][1]:.2f} on {sum(leaf['found'][3])} others"
+        for leaf in _leaves(gate.get("condition"))
+        if leaf.get("found")
+    ]
+    measured = f" ({'; '.join(map(_inline, scores))})" if scores else ""
+    return f"\n**Where it acts.** {_inline(gate['sentence'])}{measured}.\n"
+
+
+def _leaves(condition: Any) -> list[Mapping[str, Any]]:
+    """The single conditions in a tree of them."""
+    if not isinstance(condition, Mapping):
+        return []
+    for word in ("all", "any", "not"):
+        if word in condition:
+            parts = condition[word] if word != "not" else [condition[word]]
+            return [leaf for part in parts for leaf in _leaves(part)]
+    return [condition]
 
 
 def _read(names: Sequence[str], pairs: Mapping[str, Sequence[int]]) -> str:

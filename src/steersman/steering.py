@@ -18,10 +18,11 @@ from steersman.methods import Controller, Coupling, ExecutionName, Method, Refer
 from steersman.plant import locate
 from steersman.provenance import Provenance
 from steersman.request import RelinearizeName, Request, Rows, Strength
+from steersman.sums import Summable
 
 
 @dataclass(frozen=True, eq=False)
-class Steering:
+class Steering(Summable):
     """Everything that steers the features of one model, one or several.
 
         u_t = G_t (s_t - H_t' x_t),   H_t, G_t and the plan from the controller
@@ -168,7 +169,7 @@ class Steering:
         Raises:
             InputError: an unknown choice, or a plan with an absolute reference.
         """
-        return channel_of(self._parts(), request, model, rows)
+        return channel_of(self.to_parts(), request, model, rows)
 
     def save_pretrained(self, path: str | Path) -> Path:
         """Write `steering.safetensors`, `steering.json` and a card into the folder `path`.
@@ -205,16 +206,16 @@ class Steering:
 
     def to_artifact(self) -> store.Artifact:
         """Tensors and plain data, as they are saved."""
-        return artifact_of(self._parts())
+        return artifact_of(self.to_parts())
 
     def summary(self) -> str:
         """A few lines for a person: method, model, separation, what the method found out."""
         made = self.provenance
-        each = "; ".join(self._separation(name) for name in self.features.names)
+        each = [self._separation(name) for name in self.features.names if any(made.pairs[name])]
+        read = [f", read at {made.positions}", *(f"; {one}" for one in each)] if each else []
         return (
             f"{self.method.name} for {made.model or made.model_type} ({made.blocks} blocks, "
-            f"n = {made.n}), read at {made.positions}; {each}"
-            + "".join(f"; {found.headline}" for found in self.diagnostics)
+            f"n = {made.n})" + "".join([*read, *(f"; {one.headline}" for one in self.diagnostics)])
         )
 
     def _separation(self, name: str) -> str:
@@ -236,7 +237,13 @@ class Steering:
         """As it is told to people: one feature has no axis of its own."""
         return tensor[..., 0] if len(self.features) == 1 else tensor
 
-    def _parts(self) -> Parts:
+    @classmethod
+    def of_parts(cls, parts: Parts) -> "Steering":
+        """One that is made of these."""
+        return cls(*parts)
+
+    def to_parts(self) -> Parts:
+        """What it is made of."""
         return Parts(
             self.features,
             self.controller,

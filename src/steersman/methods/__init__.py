@@ -24,6 +24,7 @@ from steersman.methods.open_loop import OpenLoopLQR
 from steersman.methods.pid import SPID, ProportionalAddition
 from steersman.methods.pid_steering import PIDSteering, PIDSteeringOnce
 from steersman.methods.tracking import Tracking
+from steersman.methods.vectors import GivenVectors
 
 _ALL = (
     ALQR,
@@ -39,6 +40,7 @@ _ALL = (
     AngularSteering,
     Tracking,
     Counterfactual,
+    GivenVectors,
 )
 METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
 
@@ -69,6 +71,7 @@ __all__ = [
     "Evidence",
     "ExecutionName",
     "FeatureLQR",
+    "GivenVectors",
     "Means",
     "Method",
     "OpenLoopLQR",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from steersman.engines import Run, Trace
     from steersman.evaluation import Evaluation, evaluate
     from steersman.evaluation.comparison import ComparisonReport, compare
+    from steersman.exchange import export_vectors, import_vectors
     from steersman.faithful import Faithfulness, faithfulness
     from steersman.fitting import fit, identify
     from steersman.loading import load
@@ -91,9 +92,11 @@ __all__ = [
     "bound",
     "compare",
     "evaluate",
+    "export_vectors",
     "faithfulness",
     "fit",
     "identify",
+    "import_vectors",
     "linearity",
     "load",
     "reproduce",
@@ -109,6 +112,7 @@ _HOMES = {
     "engines": ("Run", "Trace"),
     "evaluation": ("Evaluation", "evaluate"),
     "evaluation.comparison": ("ComparisonReport", "compare"),
+    "exchange": ("export_vectors", "import_vectors"),
     "faithful": ("Faithfulness", "faithfulness"),
     "fitting": ("fit", "identify"),
     "loading": ("load",),

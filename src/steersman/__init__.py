@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         Tracking,
     )
     from steersman.reproduction import Reproduction, reproduce
+    from steersman.side_by_side import Together, together
     from steersman.steering import Steering, attach
     from steersman.tracking import track
 
@@ -83,6 +84,7 @@ __all__ = [
     "Score",
     "Steering",
     "SteersmanError",
+    "Together",
     "Trace",
     "TrackingBound",
     "Tracking",
@@ -100,6 +102,7 @@ __all__ = [
     "linearity",
     "load",
     "reproduce",
+    "together",
     "track",
 ]
 
@@ -135,6 +138,7 @@ _HOMES = {
     ),
     "reproduction": ("Reproduction", "reproduce"),
     "steering": ("Steering", "attach"),
+    "side_by_side": ("Together", "together"),
     "tracking": ("track",),
 }
 _PARTS = (

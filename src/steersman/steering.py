@@ -9,20 +9,21 @@ from torch import Tensor, nn
 
 from steersman import store
 from steersman.artifact import Parts, artifact_of, parts_of
+from steersman.attachable import Attachable
 from steersman.attaching import channel_of, grouped, units_of
 from steersman.control import Units
 from steersman.diagnostics import Diagnostic
 from steersman.directions import Direction, Features, Natural
 from steersman.engines import Channel, Run, Tokens
 from steersman.methods import Controller, Coupling, ExecutionName, Method, ReferenceName
-from steersman.plant import locate
+from steersman.plant import Blocks, locate
 from steersman.provenance import Provenance
 from steersman.request import RelinearizeName, Request, Rows, Strength
 from steersman.sums import Summable
 
 
 @dataclass(frozen=True, eq=False)
-class Steering(Summable):
+class Steering(Summable, Attachable):
     """Everything that steers the features of one model, one or several.
 
         u_t = G_t (s_t - H_t' x_t),   H_t, G_t and the plan from the controller
@@ -171,6 +172,16 @@ class Steering(Summable):
         """
         return channel_of(self.to_parts(), request, model, rows)
 
+    def channels(
+        self, request: Request, model: nn.Module, rows: Rows = None
+    ) -> tuple[Channel, ...]:
+        """The law alone, as `channel` makes it."""
+        return (self.channel(request, model, rows),)
+
+    def require_model(self, model: nn.Module, blocks: Blocks) -> None:
+        """Refuse a model that it was not made for."""
+        self.provenance.require_model(model, blocks)
+
     def save_pretrained(self, path: str | Path) -> Path:
         """Write `steering.safetensors`, `steering.json` and a card into the folder `path`.
 
@@ -257,7 +268,7 @@ class Steering(Summable):
 
 def attach(
     model: nn.Module,
-    steerings: Sequence[Steering | None],
+    steerings: Sequence[Attachable | None],
     target: Strength | None = None,
     *,
     lambda_: Strength | None = None,
@@ -277,7 +288,7 @@ def attach(
     Args:
         model: the loaded model; it is not changed.
         steerings: one steering for every row, or one for each prompt of the batch, None for a
-            prompt that is left alone.
+            prompt that is left alone; for several on the same prompt, what `together` returns.
         target: strength in natural units, one number or one a prompt; of several features by
             name. Default 1, for one feature.
         lambda_: strength as the paper has it instead.
@@ -312,10 +323,11 @@ def attach(
     blocks = locate(model)
     for steering in steerings:
         if steering is not None:
-            steering.provenance.require_model(model, blocks)
+            steering.require_model(model, blocks)
     prompts = request.prompts(len(steerings))
     channels = tuple(
-        steering.channel(request.for_rows(rows), model, rows)
+        channel
         for steering, rows in grouped(steerings)
+        for channel in steering.channels(request.for_rows(rows), model, rows)
     )
     return Run(model, blocks, channels, prompts=prompts, prompt_length=prompt_length, trace=trace)

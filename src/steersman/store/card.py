@@ -86,7 +86,8 @@ estimated out of sample, with its standard error; below about 0.5 there is littl
 }
 _WITHOUT = {
     "steers": """\
-It adds vectors that were given, and has seen no examples: *say in a sentence what they are for.*""",
+It adds vectors that were given, and has seen no examples: *say in a sentence what they are
+for.*""",
     "units": "`target` multiplies the vectors: 0 adds nothing, 1 adds them as they were given.",
     "separated": """\
 Nothing is known of it: no examples were seen. The feature is how far a state lies along the

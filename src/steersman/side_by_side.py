@@ -141,7 +141,9 @@ class Together(Attachable):
         if None in request.amounts:  # there is but one, whose name need not be said
             return request
         theirs = zip(self._names(member), features, strict=True)
-        amounts = {own: request.amounts[name] for name, own in theirs if name in request.amounts}
+        amounts: dict[str | None, float | tuple[float, ...]] = {
+            own: request.amounts[name] for name, own in theirs if name in request.amounts
+        }
         return replace(request, amounts=amounts)
 
     def _require_names(self, request: Request) -> None:

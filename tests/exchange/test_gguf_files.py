@@ -95,7 +95,12 @@ def test_a_file_says_what_it_is_for(tmp_path: Path) -> None:
     given = random_vectors(0, 2)  # block 0 is refused by llama.cpp, and written by others
     (tmp_path / "happy.gguf").write_bytes(encoded(named(given)))
     found = read_vectors(tmp_path / "happy.gguf")
-    assert found.said == {"format": "GGUF", "model_type": "llama", "layer_count": "2"}
+    assert dict(found.said) == {
+        "file": "happy.gguf",
+        "format": "GGUF",
+        "model_type": "llama",
+        "layer_count": "2",
+    }
     assert found.blocks == (0, 2)
     assert all(torch.equal(found.by_block[k], given[k]) for k in given)
 

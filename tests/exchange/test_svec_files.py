@@ -53,7 +53,7 @@ def test_what_is_written_comes_back_bit_for_bit(tmp_path: Path) -> None:
     assert sorted(data) == ["directions", "explained_variances", "model_type"]
     assert sorted(data["directions"]) == sorted(data["explained_variances"]) == ["1", "3"]
     found = read_vectors(path)
-    assert found.said == {"format": ".svec", "model_type": "llama"}
+    assert found.said == {"file": "happy.svec", "format": ".svec", "model_type": "llama"}
     assert all(torch.equal(found.by_block[k], vectors.by_block[k]) for k in (0, 2))
 
 

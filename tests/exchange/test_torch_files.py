@@ -135,7 +135,10 @@ def test_a_saved_steering_vector_is_read_without_its_class(
     torch.save(their_class(given), path)
     monkeypatch.delitem(sys.modules, "steering_vectors.steering_vector")
     found = read_vectors(path)
-    assert found.blocks == (0, 2) and found.said == {"format": "steering-vectors"}
+    assert found.blocks == (0, 2) and found.said == {
+        "file": "vector.pt",
+        "format": "steering-vectors",
+    }
     assert all(torch.equal(found.by_block[k], given[k]) for k in given)
 
 

@@ -55,9 +55,7 @@ def import_vectors(
         InputError: a block that has none, or all of them zero.
         MissingExtraError: a package that reads the file is not installed.
     """
-    vectors, name = _vectors(source, blocks), "memory"
-    if isinstance(source, str | Path):
-        name = Path(source).name
+    vectors = _vectors(source, blocks)
     plant = locate(model)
     made = Provenance.of(
         model,
@@ -71,7 +69,7 @@ def import_vectors(
     )
     inputs = vectors.schedule(len(plant), plant.n)
     method = GivenVectors(tokens=tokens)
-    return Steering.of_parts(scheduled(inputs, made, _told(vectors, name), method))
+    return Steering.of_parts(scheduled(inputs, made, _told(vectors), method))
 
 
 def export_vectors(
@@ -133,13 +131,14 @@ def _several(blocks: int | Sequence[int]) -> tuple[int, ...]:
     return several
 
 
-def _told(vectors: Vectors, name: str) -> Diagnostic:
+def _told(vectors: Vectors) -> Diagnostic:
     """Where the vectors come from, as the steering keeps it."""
+    name = vectors.said.get("file", "memory")
     said = ((key, value) for key, value in vectors.said.items() if value)
     lengths = [(f"length, block {t}", float(vectors.by_block[t].norm())) for t in vectors.blocks]
     return Diagnostic(
         name="Imported vectors",
         headline=f"imported from {name}, {listed_blocks(vectors.blocks)}",
         columns=("what", "value"),
-        rows=(("file", name), *said, *lengths),
+        rows=(*said, *lengths),
     )

@@ -1,6 +1,7 @@
 """Which format a file has, by its name and by what it holds."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -38,6 +39,11 @@ def read_vectors(path: str | Path, block: int | None = None) -> Vectors:
     path = Path(path)
     if not path.is_file():
         raise ArtifactError(f"there is no file {path}.")
+    found = _read(path, block)
+    return replace(found, said={"file": path.name, **found.said})
+
+
+def _read(path: Path, block: int | None) -> Vectors:
     ending = path.suffix.lower()
     if ending == ".gguf":
         return llama_cpp.read(path)
@@ -69,7 +75,7 @@ def write_vectors(vectors: Vectors, path: str | Path, format: FormatName | None 
     """
     path = Path(path)
     chosen = format or _ENDINGS.get(path.suffix.lower())
-    if chosen not in _WRITERS:
+    if chosen is None or chosen not in _WRITERS:
         known = ", ".join(get_args(FormatName))
         given = (
             f"{path.name} does not say the format" if chosen is None else f"no format {chosen!r}"

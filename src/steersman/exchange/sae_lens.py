@@ -52,7 +52,9 @@ def read_sae(folder: str | Path) -> SparseAutoencoder:
     said = {name: str(v) for name in _SAID if (v := _value(config, name)) is not None}
     return SparseAutoencoder(
         architecture,  # type: ignore[arg-type]
-        *(weights[name] for name in ("W_enc", "W_dec", "b_dec")),
+        weights["W_enc"],
+        weights["W_dec"],
+        weights["b_dec"],
         {name: weights[name] for name in NEEDED.get(architecture, ()) if name in weights},
         k=_count(config) if architecture == "topk" else None,
         centred=bool(config.get("apply_b_dec_to_input", True)),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from steersman.engines import Run, Trace
     from steersman.evaluation import Evaluation, evaluate
     from steersman.evaluation.comparison import ComparisonReport, compare
+    from steersman.exchange import export_vectors, import_vectors
     from steersman.faithful import Faithfulness, faithfulness
     from steersman.fitting import fit, identify
     from steersman.gating import AllOf, AnyOf, Not, Resembles
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         Tracking,
     )
     from steersman.reproduction import Reproduction, reproduce
+    from steersman.side_by_side import Together, together
     from steersman.steering import Steering, attach
     from steersman.tracking import track
 
@@ -88,6 +90,7 @@ __all__ = [
     "Score",
     "Steering",
     "SteersmanError",
+    "Together",
     "Trace",
     "TrackingBound",
     "Tracking",
@@ -97,13 +100,16 @@ __all__ = [
     "bound",
     "compare",
     "evaluate",
+    "export_vectors",
     "faithfulness",
     "fit",
     "fit_condition",
     "identify",
+    "import_vectors",
     "linearity",
     "load",
     "reproduce",
+    "together",
     "track",
 ]
 
@@ -117,6 +123,7 @@ _HOMES = {
     "engines": ("Run", "Trace"),
     "evaluation": ("Evaluation", "evaluate"),
     "evaluation.comparison": ("ComparisonReport", "compare"),
+    "exchange": ("export_vectors", "import_vectors"),
     "faithful": ("Faithfulness", "faithfulness"),
     "fitting": ("fit", "identify"),
     "gating": ("AllOf", "AnyOf", "Not", "Resembles"),
@@ -140,6 +147,7 @@ _HOMES = {
     ),
     "reproduction": ("Reproduction", "reproduce"),
     "steering": ("Steering", "attach"),
+    "side_by_side": ("Together", "together"),
     "tracking": ("track",),
 }
 _PARTS = (

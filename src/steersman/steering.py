@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from steersman import store
 from steersman.artifact import Parts, artifact_of, parts_of
+from steersman.attachable import Attachable
 from steersman.attaching import channel_of, grouped, units_of
 from steersman.control import Units
 from steersman.diagnostics import Diagnostic
@@ -18,13 +19,14 @@ from steersman.engines import Channel, Run, Tokens, tokens_named
 from steersman.errors import InputError
 from steersman.gating import Gate, PromptCondition
 from steersman.methods import Controller, Coupling, ExecutionName, Method, ReferenceName
-from steersman.plant import locate
+from steersman.plant import Blocks, locate
 from steersman.provenance import Provenance
 from steersman.request import RelinearizeName, Request, Rows, Strength
+from steersman.sums import Summable
 
 
 @dataclass(frozen=True, eq=False)
-class Steering:
+class Steering(Summable, Attachable):
     """Everything that steers the features of one model, one or several.
 
         u_t = G_t (s_t - H_t' x_t),   H_t, G_t and the plan from the controller
@@ -214,7 +216,17 @@ class Steering:
         Raises:
             InputError: an unknown choice, or a plan with an absolute reference.
         """
-        return channel_of(self._parts(), request, model, rows)
+        return channel_of(self.to_parts(), request, model, rows)
+
+    def channels(
+        self, request: Request, model: nn.Module, rows: Rows = None
+    ) -> tuple[Channel, ...]:
+        """The law alone, as `channel` makes it."""
+        return (self.channel(request, model, rows),)
+
+    def require_model(self, model: nn.Module, blocks: Blocks) -> None:
+        """Refuse a model that it was not made for."""
+        self.provenance.require_model(model, blocks)
 
     def save_pretrained(self, path: str | Path) -> Path:
         """Write `steering.safetensors`, `steering.json` and a card into the folder `path`.
@@ -251,16 +263,17 @@ class Steering:
 
     def to_artifact(self) -> store.Artifact:
         """Tensors and plain data, as they are saved."""
-        return artifact_of(self._parts())
+        return artifact_of(self.to_parts())
 
     def summary(self) -> str:
         """A few lines for a person: method, model, separation, what the method found out."""
         made = self.provenance
-        each = "; ".join(self._separation(name) for name in self.features.names)
+        each = [self._separation(name) for name in self.features.names if any(made.pairs[name])]
+        read = [f", read at {made.positions}", *(f"; {one}" for one in each)] if each else []
         return (
             f"{self.method.name} for {made.model or made.model_type} ({made.blocks} blocks, "
-            f"n = {made.n}), read at {made.positions}; {each}"
-            + "".join(f"; {found.headline}" for found in self.diagnostics)
+            f"n = {made.n})"
+            + "".join([*read, *(f"; {one.headline}" for one in self.diagnostics)])
             + (f"; acts at {self.gate.sentence}" if self.gate.sentence else "")
         )
 
@@ -283,7 +296,13 @@ class Steering:
         """As it is told to people: one feature has no axis of its own."""
         return tensor[..., 0] if len(self.features) == 1 else tensor
 
-    def _parts(self) -> Parts:
+    @classmethod
+    def of_parts(cls, parts: Parts) -> "Steering":
+        """One that is made of these."""
+        return cls(*parts)
+
+    def to_parts(self) -> Parts:
+        """What it is made of."""
         return Parts(
             self.features,
             self.controller,
@@ -298,7 +317,7 @@ class Steering:
 
 def attach(
     model: nn.Module,
-    steerings: Sequence[Steering | None],
+    steerings: Sequence[Attachable | None],
     target: Strength | None = None,
     *,
     lambda_: Strength | None = None,
@@ -318,7 +337,7 @@ def attach(
     Args:
         model: the loaded model; it is not changed.
         steerings: one steering for every row, or one for each prompt of the batch, None for a
-            prompt that is left alone.
+            prompt that is left alone; for several on the same prompt, what `together` returns.
         target: strength in natural units, one number or one a prompt; of several features by
             name. Default 1, for one feature.
         lambda_: strength as the paper has it instead.
@@ -353,10 +372,11 @@ def attach(
     blocks = locate(model)
     for steering in steerings:
         if steering is not None:
-            steering.provenance.require_model(model, blocks)
+            steering.require_model(model, blocks)
     prompts = request.prompts(len(steerings))
     channels = tuple(
-        steering.channel(request.for_rows(rows), model, rows)
+        channel
         for steering, rows in grouped(steerings)
+        for channel in steering.channels(request.for_rows(rows), model, rows)
     )
     return Run(model, blocks, channels, prompts=prompts, prompt_length=prompt_length, trace=trace)

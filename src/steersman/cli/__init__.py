@@ -16,9 +16,11 @@ from steersman.cli.compare import compare
 from steersman.cli.demo import demo
 from steersman.cli.doctor import doctor
 from steersman.cli.eval import eval_
+from steersman.cli.export import export
 from steersman.cli.fit import fit
 from steersman.cli.generate import generate
 from steersman.cli.group import SteersmanGroup, options_of_all
+from steersman.cli.import_ import import_
 from steersman.cli.linearity import linearity
 from steersman.cli.methods import methods
 from steersman.cli.report import report
@@ -47,6 +49,8 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     "--out toxicity",
     linearity: "steersman linearity gpt2 --out gpt2.html",
     reproduce: "steersman reproduce alqr toxicity --model windtunnel --count 40 --out toxicity",
+    import_: "steersman import calm.gguf --model gpt2 --out calm",
+    export: "steersman export calm calm.gguf",
     methods: "steersman methods",
 }
 for _command, _example in _EXAMPLES.items():

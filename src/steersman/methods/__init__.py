@@ -25,6 +25,7 @@ from steersman.methods.open_loop import OpenLoopLQR
 from steersman.methods.pid import SPID, ProportionalAddition
 from steersman.methods.pid_steering import PIDSteering, PIDSteeringOnce
 from steersman.methods.tracking import Tracking
+from steersman.methods.vectors import GivenVectors
 
 _ALL = (
     ALQR,
@@ -40,6 +41,7 @@ _ALL = (
     AngularSteering,
     Tracking,
     Counterfactual,
+    GivenVectors,
 )
 METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
 
@@ -70,6 +72,7 @@ __all__ = [
     "Evidence",
     "ExecutionName",
     "FeatureLQR",
+    "GivenVectors",
     "Means",
     "Method",
     "OpenLoopLQR",

@@ -125,7 +125,11 @@ def _without(model: nn.Module, writer: Writer, V: Float[Tensor, "n k"]) -> dict[
 
 def _projector(writer: Writer, V: Float[Tensor, "n k"]) -> tuple[Tensor, Tensor]:
     """`L`, `R` of the projection `I - L R'`: `V, V`, or `D^-1 V, D V` in front of a norm's `D`."""
-    return V, V
+    w = writer.reach.norm
+    if writer.reach.along or w is None:
+        return V, V
+    D = w.to(V)[:, None]
+    return V / D, D * V
 
 
 def _obstacle(found: Writers) -> str | None:

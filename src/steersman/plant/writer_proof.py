@@ -1,10 +1,11 @@
 """Proofs by forwards: what is added to a writer's output reaches the residual stream, and how."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from steersman.plant.bench import Bench, Edit
@@ -13,7 +14,7 @@ _ROUNDINGS = 16
 """How many roundings of the model's precision a measured move may be off by."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reach:
     """How what is added to a writer's output reaches its block's output.
 
@@ -24,11 +25,14 @@ class Reach:
         gain: `g`, where it is the same at every token; None where it is not.
         read: whether another part of the block reads the sum, so that with nothing silent the
             block's output moves in other ways as well.
+        norm: the weight `w` of a root-mean-square norm that its output `z` goes through, so that
+            `w z / rms(z)` is added; None where there is none, or another.
     """
 
     along: bool
     gain: float | None
     read: bool
+    norm: Float[Tensor, " n"] | None = None
 
 
 def complete(bench: Bench, modules: Sequence[Sequence[nn.Module]]) -> int | None:
@@ -71,8 +75,39 @@ def reaches(
             alone, together = after[t] - before[t], free[t] - bench.outputs[t]
             far = (alone - together).norm(dim=-1).max() / d.norm()
             read = bool(far > 2 * _ROUNDINGS * torch.finfo(d.dtype).eps)
-            found[t].append(Reach(*_gain(alone, d, usual), read))
+            along, gain = _gain(alone, d, usual)
+            found[t].append(Reach(along, gain, read))
+        if not all(found[t][-1].along for t in tried):
+            _find_norms(bench, tried, silence, found)
     return found
+
+
+def _find_norms(
+    bench: Bench,
+    tried: Mapping[int, nn.Module],
+    silence: Mapping[nn.Module, Edit],
+    found: list[list[Reach]],
+) -> None:
+    """Put vectors of ones and of signs in the place of outputs: a norm gives `w` and `w signs`."""
+    n = bench.outputs[0].shape[-1]
+    signs = torch.ones(n, dtype=torch.float64)
+    signs[::2] = -1.0
+    weights, signed = (
+        bench.run({**silence, **{m: partial(_instead, z) for m in tried.values()}})
+        for z in (torch.ones(n, dtype=torch.float64), signs)
+    )
+    for t in tried:
+        x, last = bench.inputs[t], found[t][-1]
+        w, other = ((y - x.to(y)).to(torch.float64).reshape(-1, n) for y in (weights[t], signed[t]))
+        scale = w[0].abs().max()
+        most = _ROUNDINGS * torch.finfo(x.dtype).eps * max(float(x.abs().max()), float(scale))
+        same = bool(((other - w * signs.to(w)).abs() <= most).all() & ((w - w[0]).abs() <= most).all())
+        if not last.along and same and bool((w[0].abs() > most).all()):
+            found[t][-1] = replace(last, norm=w.mean(0))
+
+
+def _instead(z: Tensor, output: Tensor) -> Tensor:
+    return z.to(output).expand_as(output)
 
 
 def embeddings_reach(bench: Bench, modules: Sequence[nn.Module]) -> Reach:

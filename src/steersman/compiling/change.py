@@ -55,8 +55,9 @@ class LowRank:
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the parameter."""
-        in_front = torch.broadcast_shapes(self.left.shape[:-2], self.right.shape[:-2])
-        return (*in_front, self.left.shape[-2], self.right.shape[-1])
+        fronts = (self.left.shape[:-2], self.right.shape[:-2])
+        longest = max(fronts, key=len)  # experts stand in front of one factor or of both
+        return (*longest, self.left.shape[-2], self.right.shape[-1])
 
     def full(self) -> Float[Tensor, "..."]:
         """`L R`."""

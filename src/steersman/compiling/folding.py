@@ -50,7 +50,8 @@ def verdict_of(parts: Parts, request: Request, model: nn.Module) -> Verdict:
         )
     if request.count:
         return Verdict(
-            "not", "each prompt has a target of its own, and weights are the same for all",
+            "not",
+            "each prompt has a target of its own, and weights are the same for all",
             "one target for all",
         )
     inputs = _inputs(channel)
@@ -152,7 +153,9 @@ def _carrier(found: Writers, block: int) -> Writer:
     if fit:
         return fit[-1]
     if any(not w.reach.along for w in some):
-        why = "what its maps put out is normed before it is added, so a bias does not arrive as it is"
+        why = (
+            "what its maps put out is normed before it is added, so a bias does not arrive as it is"
+        )
     else:
         why = "its experts have no bias, and what else has one is read by another part of the block"
     raise CompilationError(

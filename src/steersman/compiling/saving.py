@@ -1,7 +1,7 @@
 """A change of weights on disk: tensors in safetensors, the rest in versioned JSON.
 
-    delta.safetensors   `NAME` for `D`; `NAME:left`, `NAME:right` for `L R`; `witness` of the model
-    delta.json          what it is, of which model, and the names that `witness` has in its rows
+delta.safetensors   `NAME` for `D`; `NAME:left`, `NAME:right` for `L R`; `witness` of the model
+delta.json          what it is, of which model, and the names that `witness` has in its rows
 """
 
 import os

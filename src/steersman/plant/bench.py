@@ -19,7 +19,7 @@ _LENGTH = 5
 
 
 class Bench:
-    """Runs blocks at fixed inputs: `y_t = f_t(x_t)` with `x_t` of the clean run, whatever is edited.
+    """Runs blocks at fixed inputs: `y_t = f_t(x_t)` `x_t` of the clean run, whatever is edited.
 
     Args:
         model: a transformers model in evaluation mode; only read.

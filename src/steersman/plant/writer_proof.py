@@ -101,7 +101,9 @@ def _find_norms(
         w, other = ((y - x.to(y)).to(torch.float64).reshape(-1, n) for y in (weights[t], signed[t]))
         scale = w[0].abs().max()
         most = _ROUNDINGS * torch.finfo(x.dtype).eps * max(float(x.abs().max()), float(scale))
-        same = bool(((other - w * signs.to(w)).abs() <= most).all() & ((w - w[0]).abs() <= most).all())
+        same = bool(
+            ((other - w * signs.to(w)).abs() <= most).all() & ((w - w[0]).abs() <= most).all()
+        )
         if not last.along and same and bool((w[0].abs() > most).all()):
             found[t][-1] = replace(last, norm=w.mean(0))
 
@@ -121,7 +123,7 @@ def _push(y: Tensor) -> Tensor:
     """A vector as long as the states, the same every time."""
     seeded = torch.Generator().manual_seed(0)
     d = torch.randn(y.shape[-1], generator=seeded, dtype=torch.float64).to(y)
-    return d * (y.norm(dim=-1).mean() / d.norm())
+    return torch.as_tensor(d * (y.norm(dim=-1).mean() / d.norm()))
 
 
 def _moved(d: Tensor, output: Tensor) -> Tensor:

@@ -121,8 +121,7 @@ def writers(model: nn.Module) -> Writers:
         embeddings,
         tuple(
             tuple(
-                place.writer(t, names, reach)
-                for place, reach in zip(some, some_gains, strict=True)
+                place.writer(t, names, reach) for place, reach in zip(some, some_gains, strict=True)
             )
             for t, (some, some_gains) in enumerate(zip(each, gains, strict=True))
         ),
@@ -181,13 +180,16 @@ def _place(block: nn.Module, path: str, part: Part, transposed: bool, n: int) ->
         owner = getattr(owner, name, None)
     found = getattr(owner, leaf, None)
     if isinstance(found, nn.Parameter):  # the maps of several experts in one parameter
-        bias = getattr(owner, f"{leaf}_bias", None)
-        return _Place(path, part, owner, found, -1 if transposed else -2, bias, False)
+        axis, bias = -1 if transposed else -2, getattr(owner, f"{leaf}_bias", None)
+        fits = found.ndim > 1 and found.shape[axis] == n
+        return _Place(path, part, owner, found, axis, bias, False) if fits else None
     weight = getattr(found, "weight", None)
     if not isinstance(found, nn.Module) or not isinstance(weight, nn.Parameter):
         return None
     axis = -1 if isinstance(found, Conv1D) else -2
     plain = isinstance(found, nn.Linear | Conv1D)
+    if plain and weight.is_floating_point() and weight.shape[axis] != n:
+        return None  # of another width: packed weights have shapes of their own
     return _Place(path, part, found, weight, axis, getattr(found, "bias", None), plain)
 
 

@@ -1,7 +1,7 @@
 """Tiny models in float64 and steerings of them, made without a fit."""
 
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from steersman.provenance import Provenance
 TOKENS = torch.tensor([[1, 7, 9, 11, 30, 4], [5, 6, 2, 40, 8, 3]])
 
 
-@lru_cache(maxsize=None)
+@cache
 def double(model_type: str) -> Any:
     """A tiny model in float64; never to be changed."""
     return tiny_model(model_type, experts_implementation="eager").double()

@@ -1,6 +1,6 @@
 """What writes into the residual stream is found in every architecture, and proved."""
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import pytest
@@ -25,7 +25,7 @@ EXPERTS = {
 PARALLEL = {"codegen", "cohere", "cohere2", "falcon", "gpt_neox", "gptj", "phi"}
 
 
-@lru_cache(maxsize=None)
+@cache
 def double(model_type: str) -> Any:
     """A tiny model in float64; never to be changed."""
     return tiny_model(model_type, experts_implementation="eager").double()

@@ -133,9 +133,7 @@ class Steer2Edit:
                 "no head and no neuron writes along its layer's direction by more than rho alpha: "
                 "lower rho_attention, rho_mlp or alpha."
             )
-        reason = (
-            f"{counted[0]} heads and {counted[1]} neurons edited"
-        )
+        reason = f"{counted[0]} heads and {counted[1]} neurons edited"
         return WeightDelta(changes, Base.of(model), False, reason, "steer2edit")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -110,7 +111,11 @@ def writers(model: nn.Module) -> Writers:
     config = text_config(model)
     usual = (1.0, float(getattr(config, "residual_multiplier", 1.0)))
     gains = reaches(bench, [[place.module for place in some] for some in each], usual=usual)
-    tables = _embeddings(inner, blocks)
+    tables = [
+        (name, module)
+        for name, module in _embeddings(inner, blocks)
+        if not torch.equal(bench.first_input({module: torch.zeros_like}), bench.inputs[0])
+    ]
     reach = embeddings_reach(bench, [module for _, module in tables])
     embeddings = tuple(
         Writer(f"{name}.weight", "embedding", None, module, -1, None, (blocks.n,), False, reach)

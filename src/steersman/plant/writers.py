@@ -111,27 +111,16 @@ def writers(model: nn.Module) -> Writers:
     config = text_config(model)
     usual = (1.0, float(getattr(config, "residual_multiplier", 1.0)))
     gains = reaches(bench, [[place.module for place in some] for some in each], usual=usual)
-    tables = [
-        (name, module)
-        for name, module in _embeddings(inner, blocks)
-        if not torch.equal(bench.first_input({module: torch.zeros_like}), bench.inputs[0])
-    ]
-    reach = embeddings_reach(bench, [module for _, module in tables])
-    embeddings = tuple(
-        Writer(f"{name}.weight", "embedding", None, module, -1, None, (blocks.n,), False, reach)
-        for name, module in tables
-    )
+    paired = [list(zip(some, reach, strict=True)) for some, reach in zip(each, gains, strict=True)]
     return Writers(
-        blocks,
-        embeddings,
-        tuple(
-            tuple(
-                place.writer(t, names, reach) for place, reach in zip(some, some_gains, strict=True)
-            )
-            for t, (some, some_gains) in enumerate(zip(each, gains, strict=True))
+        blocks=blocks,
+        embeddings=_embeddings(inner, blocks, bench),
+        each=tuple(
+            tuple(place.writer(t, names, reach) for place, reach in some)
+            for t, some in enumerate(paired)
         ),
-        source,
-        int(getattr(config, "num_attention_heads", 0) or 0),
+        source=source,
+        heads=int(getattr(config, "num_attention_heads", 0) or 0),
     )
 
 
@@ -230,16 +219,22 @@ def _width(module: nn.Module) -> int:
     return int(weight.shape[-1 if isinstance(module, Conv1D) else -2])
 
 
-def _embeddings(model: nn.Module, blocks: Blocks) -> list[tuple[str, nn.Embedding]]:
-    """Every embedding onto the residual stream that stands outside the blocks."""
+def _embeddings(model: nn.Module, blocks: Blocks, bench: Bench) -> tuple[Writer, ...]:
+    """Every embedding outside the blocks without which the first block receives something else."""
     inside = {id(module) for block in blocks.modules for module in block.modules()}
-    return [
+    tables = [
         (name, module)
         for name, module in model.named_modules()
         if isinstance(module, nn.Embedding)
         and id(module) not in inside
         and module.embedding_dim == blocks.n
+        and not torch.equal(bench.first_input({module: torch.zeros_like}), bench.inputs[0])
     ]
+    reach = embeddings_reach(bench, [module for _, module in tables])
+    return tuple(
+        Writer(f"{name}.weight", "embedding", None, module, -1, None, (blocks.n,), False, reach)
+        for name, module in tables
+    )
 
 
 def _explain(

@@ -32,6 +32,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
         "",
         "calibrate",
         "compare",
+        "compile",
         "demo",
         "doctor",
         "eval",

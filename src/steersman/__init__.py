@@ -152,7 +152,9 @@ _HOMES = {
 }
 _PARTS = (
     *(home for home in _HOMES if "." not in home),
+    "compiling",
     "directions",
+    "editing",
     "plant",
     "provenance",
     "store",

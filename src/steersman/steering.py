@@ -12,6 +12,7 @@ from steersman import store
 from steersman.artifact import Parts, artifact_of, parts_of
 from steersman.attachable import Attachable
 from steersman.attaching import channel_of, grouped, units_of
+from steersman.compiling import Verdict, WeightDelta, check, fold
 from steersman.control import Units
 from steersman.diagnostics import Diagnostic
 from steersman.directions import Direction, Features, Natural
@@ -19,7 +20,7 @@ from steersman.engines import Channel, Run, Tokens, tokens_named
 from steersman.errors import InputError
 from steersman.gating import Gate, PromptCondition
 from steersman.methods import Controller, Coupling, ExecutionName, Method, ReferenceName
-from steersman.plant import Blocks, locate
+from steersman.plant import Blocks, Example, locate
 from steersman.provenance import Provenance
 from steersman.request import RelinearizeName, Request, Rows, Strength
 from steersman.sums import Summable
@@ -204,6 +205,96 @@ class Steering(Summable, Attachable):
             prompt_length=prompt_length,
             trace=trace,
         )
+
+    def compile(
+        self,
+        model: nn.Module,
+        target: Strength | None = None,
+        *,
+        lambda_: Strength | None = None,
+        tokens: Tokens | None = None,
+        reference: ReferenceName | None = None,
+        execution: ExecutionName | None = None,
+        approximate: bool = False,
+    ) -> WeightDelta:
+        """This steering as a change of the weights, for where no hook can run.
+
+            b_t <- b_t + u_t        the bias of the last map that writes into block t's output
+
+        Exact, up to rounding, for a schedule at every token: `execution="plan", tokens="all"`.
+
+        Args:
+            model: the loaded model that this steering was made for; it is not changed.
+            target: strength, one number for all prompts, and so are the others as in `attach`.
+            lambda_: see there.
+            tokens: see there.
+            reference: see there.
+            execution: see there.
+            approximate: take the nearest change of weights where none is exact: a schedule that
+                is for some tokens acts at all of them.
+
+        Raises:
+            CompilationError: no change of weights does it, or only approximately; says why, and
+                what is nearest.
+            MismatchError: the model is another one.
+        """
+        request = Request.of(
+            target, lambda_, tokens=tokens, reference=reference, execution=execution
+        )
+        self.provenance.require_model(model, locate(model))
+        return fold(self.to_parts(), request, model, approximate=approximate)
+
+    def compilable(
+        self,
+        model: nn.Module,
+        target: Strength | None = None,
+        *,
+        lambda_: Strength | None = None,
+        tokens: Tokens | None = None,
+        reference: ReferenceName | None = None,
+        execution: ExecutionName | None = None,
+        relinearize: RelinearizeName = "fit",
+        correction: float = 0.0,
+        cap: float | None = None,
+        tokenizer: Any = None,
+        prompts: Sequence[Example] = (),
+    ) -> Verdict:
+        """Whether a change of weights does what `attach` does with the same words, and why.
+
+        Args:
+            model: the model, as for `compile`.
+            target: as in `attach`, and so are the others.
+            lambda_: see there.
+            tokens: see there.
+            reference: see there.
+            execution: see there.
+            relinearize: see there.
+            correction: see there.
+            cap: see there.
+            tokenizer: the model's, where there are prompts.
+            prompts: where to measure how far the logits of both are apart.
+
+        Raises:
+            MismatchError: the model is another one.
+            InputError: choices that contradict each other.
+        """
+        request = Request.of(
+            target,
+            lambda_,
+            tokens=tokens,
+            reference=reference,
+            execution=execution,
+            relinearize=relinearize,
+            correction=correction,
+            cap=cap,
+        )
+        blocks = locate(model)
+        self.provenance.require_model(model, blocks)
+
+        def attached() -> Run:
+            return Run(model, blocks, (self.channel(request, model),), trace=False)
+
+        return check(self.to_parts(), request, model, attached, tokenizer, prompts)
 
     def channel(self, request: Request, model: nn.Module, rows: Rows = None) -> Channel:
         """The law of this steering with its reference, as the engine takes it.

@@ -13,6 +13,7 @@ import typer
 from steersman.cli.bound import bound
 from steersman.cli.calibrate import calibrate
 from steersman.cli.compare import compare
+from steersman.cli.compile import compile_
 from steersman.cli.demo import demo
 from steersman.cli.doctor import doctor
 from steersman.cli.eval import eval_
@@ -48,6 +49,7 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     compare: "steersman compare --task toxicity --model windtunnel --methods all --budget kl=0.1 "
     "--out toxicity",
     linearity: "steersman linearity gpt2 --out gpt2.html",
+    compile_: "steersman compile calm --model gpt2 --tokens all --out gpt2-calm",
     reproduce: "steersman reproduce alqr toxicity --model windtunnel --count 40 --out toxicity",
     import_: "steersman import calm.gguf --model gpt2 --out calm",
     export: "steersman export calm calm.gguf",

@@ -2,7 +2,7 @@
 
 from steersman.plant.architectures import ARCHITECTURES, Layout
 from steersman.plant.average import Averaged, SharedAverage, average
-from steersman.plant.blocks import Blocks, locate, unwrap
+from steersman.plant.blocks import Blocks, locate, model_type, unwrap
 from steersman.plant.capture import (
     TokenStates,
     capture_batch,
@@ -87,6 +87,7 @@ __all__ = [
     "jacobians",
     "linearize",
     "locate",
+    "model_type",
     "owners",
     "pad",
     "pad_id",

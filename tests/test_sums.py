@@ -149,3 +149,10 @@ def test_nothing_left_is_refused_and_so_is_what_is_no_number(fitted: Any) -> Non
             _ = a * wrong
     with pytest.raises(TypeError):
         _ = a + 1
+
+
+def test_where_a_steering_acts_is_said_of_the_sum_and_not_of_its_terms(fitted: Any) -> None:
+    gated = fitted("a-lqr").at("generated")
+    with pytest.raises(InputError, match="tokens 'generated'.*steering.at"):
+        2.0 * gated
+    assert ((2.0 * gated.at(None)).at("generated")).gate.tokens == "generated"

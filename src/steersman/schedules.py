@@ -19,9 +19,15 @@ def inputs_of(parts: Parts) -> Float[Tensor, "blocks n"]:
     """`p_t`: what a steering adds at the output of each block for target 1, `u_t = target p_t`.
 
     Raises:
-        InputError: it steers several features, or what it adds depends on the state.
+        InputError: it steers several features, what it adds depends on the state, or it says where
+            it acts, which a schedule of inputs does not.
     """
     method, features = parts.method, parts.features
+    if parts.gate.sentence:
+        raise InputError(
+            f"this steering acts at {parts.gate.sentence}, which vectors do not tell: take that "
+            "off first, with steering.at(None).when(None), and say it of what you make."
+        )
     if len(features) > 1:
         raise InputError(
             f"this steering has {len(features)} features, {listed(features.names)}, each with a "

@@ -112,3 +112,13 @@ def test_a_model_in_bfloat16_is_compiled_for_as_well() -> None:
     bare = logits(model).float()
     assert (found - expected).abs().max() < 0.05 * (expected - bare).abs().max()
     assert TOKENS.shape == (2, 6)
+
+
+def test_where_a_steering_acts_is_no_change_of_weights() -> None:
+    some = steering("llama").at("generated")
+    with pytest.raises(CompilationError, match="at tokens='generated'"):
+        some.compile(double("llama"))
+    n, blocks = some.provenance.n, some.provenance.blocks
+    found = sm.PromptCondition.of(torch.ones(n), block=1, blocks=blocks, threshold=0.5)
+    with pytest.raises(CompilationError, match="prompts that meet a condition"):
+        steering("llama").when(found).compile(double("llama"), tokens="all", approximate=True)

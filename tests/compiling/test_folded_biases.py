@@ -10,6 +10,7 @@ from tiny_models import CONFIGURATIONS, tiny_model
 from steersman.compiling import Base, WeightDelta
 from steersman.compiling.folding import folded
 from steersman.errors import CompilationError, MismatchError
+from steersman.gating import Resembles
 from steersman.plant.writers import writers
 
 NORMED = {"exaone4", "gemma2", "gemma3_text", "glm4", "olmo2", "olmo3"}
@@ -118,7 +119,6 @@ def test_where_a_steering_acts_is_no_change_of_weights() -> None:
     some = steering("llama").at("generated")
     with pytest.raises(CompilationError, match="at tokens='generated'"):
         some.compile(double("llama"))
-    n, blocks = some.provenance.n, some.provenance.blocks
-    found = sm.PromptCondition.of(torch.ones(n), block=1, blocks=blocks, threshold=0.5)
+    found = Resembles(torch.ones(some.provenance.n), state=1, threshold=0.5)
     with pytest.raises(CompilationError, match="prompts that meet a condition"):
         steering("llama").when(found).compile(double("llama"), tokens="all", approximate=True)

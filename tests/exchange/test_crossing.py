@@ -69,11 +69,16 @@ def test_the_trace_shows_the_feature_where_there_is_one(
     imported: sm.Steering, tiny_model: Models
 ) -> None:
     model, given = tiny_model("llama"), random_vectors(1, 2)
+    entering: list[torch.Tensor] = []
+    handle = model.model.layers[2].register_forward_pre_hook(
+        lambda module, args: entering.append(args[0])
+    )
     with imported.attach(model, 2.0) as run, torch.no_grad():
-        states = model(IDS, output_hidden_states=True).hidden_states
+        model(IDS)
+    handle.remove()
     trace = run.trace
     along = given[1].double() / given[1].double().norm()
-    assert torch.allclose(trace.feature[:, 2].double(), states[2].double() @ along, atol=1e-4)
+    assert torch.allclose(trace.feature[:, 2].double(), entering[0].double() @ along, atol=1e-4)
     assert not bool(trace.feature[:, :2].any())
     lengths = [0.0, 2 * float(given[1].norm()), 2 * float(given[2].norm())]
     assert torch.allclose(

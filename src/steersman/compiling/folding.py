@@ -16,7 +16,7 @@ from steersman.compiling.base import Base
 from steersman.compiling.change import Change, Dense
 from steersman.compiling.delta import WeightDelta
 from steersman.compiling.verdict import Verdict
-from steersman.engines import Channel
+from steersman.engines import Channel, TokenRule, tokens_named
 from steersman.errors import CompilationError
 from steersman.plant import locate
 from steersman.plant.bench import Bench
@@ -24,10 +24,6 @@ from steersman.plant.writers import Writer, Writers, writers
 from steersman.request import Request
 
 _ROUNDINGS = 32
-_TOKENS = {
-    "last": "from the prompt's last token on",
-    "matching": "at the kinds of token where its examples were read",
-}
 
 
 def verdict_of(parts: Parts, request: Request, model: nn.Module) -> Verdict:
@@ -64,13 +60,21 @@ def verdict_of(parts: Parts, request: Request, model: nn.Module) -> Verdict:
             "steering.when(None), for every prompt",
         )
     if channel.rule.name != "all":
-        where = _TOKENS.get(channel.rule.name, f"at tokens={channel.rule.name!r}")
         return Verdict(
             "approximate",
-            f"it acts {where}, and a bias acts at every token, the prompt's others too",
+            f"it acts {_where(channel.rule, parts)}, and a bias acts at every token, the prompt's others too",
             "tokens='all', which is exact",
         )
     return Verdict("exact", "a schedule at every token is a bias of each block's last map", "")
+
+
+def _where(rule: TokenRule, parts: Parts) -> str:
+    """At which tokens, in words."""
+    if rule.name == "last":
+        return "from the prompt's last token on"
+    if rule == tokens_named("matching").with_ids(parts.provenance.decision_tokens):
+        return "at the kinds of token where its examples were read"
+    return f"at tokens={rule.name!r}"
 
 
 def fold(parts: Parts, request: Request, model: nn.Module, *, approximate: bool) -> WeightDelta:

@@ -31,8 +31,8 @@ tags:
 Made with steersman by the method `{method}`. It moves {features} of the residual stream of
 {model} while the model runs; the model itself is not changed.
 
-**What it steers.** {read} `{positions}`{observed}. The examples are not stored here: *say in a
-sentence what the desired ones show.*
+**What it steers.** {read} `{positions}`{pushed}{observed}. The examples are not stored here: *say in
+a sentence what the desired ones show.*
 
 ## Use
 
@@ -90,7 +90,7 @@ def card_of(manifest: Mapping[str, Any], tensors: Mapping[str, Float[Tensor, "..
     on_hub = bool(revision) and _HUB_MODEL.fullmatch(model) is not None
     shown = _inline(model if on_hub else re.split(r"[/\\]", model)[-1]) or "(unnamed model)"
     load = json.dumps(shown) + (f", revision={json.dumps(revision)}" if revision else "")
-    names = [str(name) for name in manifest["features"]]
+    names, along = [str(name) for name in manifest["features"]], made.get("direction", "mean")
     return _CARD.format(
         base_model=f"base_model: {json.dumps(model)}\n" if on_hub else "",
         method=_inline(manifest["method"]),
@@ -99,8 +99,9 @@ def card_of(manifest: Mapping[str, Any], tensors: Mapping[str, Float[Tensor, "..
         read=_read(names, made["pairs"]),
         target=_target(names),
         positions=_inline(made["positions"]),
+        pushed="" if along == "mean" else f", pushed along `{_inline(along)}`",
         observed=""
-        if made["observer"] == "mean"
+        if made["observer"] == along
         else f", observed by `{_inline(made['observer'])}`",
         load=load,
         address=_ADDRESS,

@@ -185,7 +185,7 @@ def test_a_name_makes_the_observer_of_that_name(name: str) -> None:
         (
             "median",
             UnknownNameError,
-            "choose one of mean, whitened, probe, whitened:..., probe:...",
+            "choose one of mean, whitened, probe, pca.* whitened:..., probe:...",
         ),
         ("mean:2", UnknownNameError, "no rule 'mean:2'"),
         ("probe:much", InputError, "'much' is no number"),

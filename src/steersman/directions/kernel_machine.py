@@ -119,13 +119,15 @@ def _updated(
     largest = ((basis @ found) * basis).sum(1).max()
     if not float(largest) > 0:
         return torch.zeros_like(found)
-    return torch.as_tensor(found / largest)
+    updated: Tensor = found / largest
+    return updated
 
 
 def _span(centred: Float[Tensor, "rows n"]) -> Float[Tensor, "n r"]:
     _, sizes, rows = torch.linalg.svd(centred, full_matrices=False)
     kept = sizes > sizes[0] * max(centred.shape) * torch.finfo(centred.dtype).eps
-    return rows[kept].mT
+    basis: Tensor = rows[kept].mT
+    return basis
 
 
 def _units(rows: Float[Tensor, "rows r"]) -> Float[Tensor, "rows r"]:

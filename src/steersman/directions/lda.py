@@ -98,15 +98,17 @@ def _solved(
     diagonal: Float[Tensor, " n"], factor: Float[Tensor, "n r"], c: Float[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
     """`(diag(diagonal) + F F')^-1 c` through the smaller of the two sizes."""
-    try:
-        if factor.shape[1] >= len(c) or not bool((diagonal > 0).all()):
-            root = torch.linalg.cholesky(diagonal.diag() + factor @ factor.mT)
-            return torch.cholesky_solve(c.unsqueeze(1), root).squeeze(1)
-        apart = factor / diagonal.unsqueeze(1)
-        inner = torch.eye(factor.shape[1]).to(factor) + factor.mT @ apart
-        root = torch.linalg.cholesky(inner)
-        return c / diagonal - apart @ torch.cholesky_solve((apart.mT @ c).unsqueeze(1), root)[:, 0]
-    except torch._C._LinAlgError as error:
+    if factor.shape[1] >= len(c) or not bool((diagonal > 0).all()):
+        return _divided(diagonal.diag() + factor @ factor.mT, c)
+    apart = factor / diagonal.unsqueeze(1)
+    inner = torch.eye(factor.shape[1]).to(factor) + factor.mT @ apart
+    return c / diagonal - apart @ _divided(inner, apart.mT @ c)
+
+
+def _divided(matrix: Float[Tensor, "m m"], c: Float[Tensor, " m"]) -> Float[Tensor, " m"]:
+    root, failed = torch.linalg.cholesky_ex(matrix)
+    if int(failed):
         raise NumericalError(
             "the covariance of these states is singular even when it is shrunk: give more examples."
-        ) from error
+        )
+    return torch.cholesky_solve(c.unsqueeze(1), root).squeeze(1)

@@ -1,6 +1,7 @@
 """Frozen rules that turn the states of two sides into a direction to observe, or to push, along."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -61,6 +62,7 @@ class Observer(ABC):
         return found
 
 
+@dataclass(frozen=True)
 class MeanDifference(Observer):
     """`v ~ c`, the difference of the means: best where states vary alike in all directions."""
 

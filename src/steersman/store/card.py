@@ -31,8 +31,8 @@ tags:
 Made with steersman by the method `{method}`. It moves {features} of the residual stream of
 {model} while the model runs; the model itself is not changed.
 
-**What it steers.** {read} `{positions}`{pushed}{observed}. The examples are not stored here: *say in
-a sentence what the desired ones show.*
+**What it steers.** {read} `{positions}`{pushed}{observed}. The examples are not stored here:
+*say in a sentence what the desired ones show.*
 
 ## Use
 

@@ -37,8 +37,11 @@ def system_prompt_pairs(
         raise InputError("there is no question: give at least one.")
     if desired == undesired:
         raise InputError("both system prompts are the same: give two that differ.")
-    sides = [[(*_system(prompt), *one) for one in asked] for prompt in (desired, undesired)]
-    return ContrastivePairs(*sides, paired=True)
+    return ContrastivePairs(
+        [(*_system(desired), *one) for one in asked],
+        [(*_system(undesired), *one) for one in asked],
+        paired=True,
+    )
 
 
 def _system(prompt: str | None) -> tuple[Message, ...]:

@@ -179,5 +179,5 @@ def test_an_unknown_rule_or_observer_is_refused(tiny_model: Models, tiny_tokeniz
     pairs = aligned(tiny_tokenizer)
     with pytest.raises(UnknownNameError, match="no position rule is called 'middle'"):
         Examples.of(pairs, "middle")
-    with pytest.raises(UnknownNameError, match="no observer 'median'"):
+    with pytest.raises(UnknownNameError, match="no rule 'median'"):
         sm.fit(tiny_model("llama"), tiny_tokenizer, pairs, observer="median", progress=False)

@@ -38,6 +38,7 @@ from steersman.plant import (
     Positions,
     Processes,
     ProcessGroup,
+    StateCache,
     average,
     estimate,
 )
@@ -113,7 +114,8 @@ def fit(
     pairs: Pairs | Mapping[str, Pairs],
     *,
     method: str | Method = "a-lqr",
-    observer: str | Observer = "mean",
+    direction: str | Observer = "mean",
+    observer: str | Observer | None = None,
     jacobian_prompts: Sequence[Example] | LTVSystem | None = None,
     q: float | None = None,
     r: float | None = None,
@@ -122,6 +124,7 @@ def fit(
     batch_size: int = 16,
     chunk: int = CHUNK,
     checkpoint: str | Path | None = None,
+    cache: str | Path | None = None,
     progress: bool = True,
     group: ProcessGroup | None = None,
 ) -> Steering:
@@ -136,9 +139,12 @@ def fit(
         pairs: examples of what is desired and what is not, contrastive or aligned; of several
             features by their names.
         method: a name from `steersman.methods.METHODS`, or a method with its own settings.
-        observer: along what a feature is observed: "mean", the contrast itself; "whitened", the
-            contrast where states vary little otherwise; "probe", a logistic regression;
-            "whitened:SHRINKAGE" or "probe:RIDGE"; or a rule of your own.
+        direction: along what a feature is pushed: "mean", the contrast itself; "pca", "lda",
+            "raptor" or another rule of `steersman.directions.observer_named`; or one of your own.
+            One unit of target remains what the sides differ by on the feature.
+        observer: along what a feature is observed, by the same names: "whitened", the contrast
+            where states vary little otherwise; "probe", a logistic regression. None is along the
+            direction.
         jacobian_prompts: what the plant is averaged over, or a plant identified before; None takes
             the first desired examples, as many of each feature.
         q: weight of the error at each block input, for the LQR methods; None leaves it to the
@@ -151,6 +157,8 @@ def fit(
         batch_size: prompts at a time while states are read.
         chunk: cotangents at a time while the plant is identified.
         checkpoint: where to keep the identification's running mean.
+        cache: a folder to keep the examples' states in, where another fit of the same model and
+            examples finds them; None keeps nothing.
         progress: say what is going on.
         group: the processes that share the plant's prompts; None is the default group, where one
             is initialised. A process that shall work alone passes a group of itself.
@@ -161,7 +169,7 @@ def fit(
     Raises:
         InputError: pairs that cannot be used, weights that are not above zero, prompts too long,
             several features for a method that steers one, or features that cannot be told apart.
-        UnknownNameError: no such method, observer or position rule.
+        UnknownNameError: no such method, direction, observer or position rule.
         MismatchError: the processes were not given the same model and prompts.
         ProcessError: another process failed, died, or was silent for the group's timeout.
         NumericalError: states, Jacobians or gains that are not finite, or demands on the features
@@ -169,20 +177,20 @@ def fit(
     """
     progress = progress and Processes.of(model, group).first
     chosen = _method(method, q, r, qf)
-    rule = observer_named(observer) if isinstance(observer, str) else observer
+    along, rule = _rules(direction, observer)
     named = _named(pairs, chosen)
     examples = {name: Examples.of(one, positions) for name, one in named.items()}
+    kept = None if cache is None else StateCache(Path(cache))
+    reading: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "cache": kept}
     aligned: AlignedStates | None = None
     sides: dict[str, Sides] = {}
     for name, one in examples.items():
         if chosen.aligned:  # one feature: what is read token by token serves for its direction too
-            aligned = read_aligned(model, tokenizer, one, batch_size=batch_size, progress=progress)
+            aligned = read_aligned(model, tokenizer, one, **reading)
             sides[name] = Sides(*aligned.by_pair())
         else:
-            sides[name] = read_states(
-                model, tokenizer, one, batch_size=batch_size, progress=progress
-            )
-    features = Features({name: _direction(found, rule) for name, found in sides.items()})
+            sides[name] = read_states(model, tokenizer, one, **reading)
+    features = Features({name: _direction(found, along, rule) for name, found in sides.items()})
     features.require_independent(features.blocks)
     prompts = _plant_prompts(chosen, examples, jacobian_prompts)
     system: Plant | None = jacobian_prompts if isinstance(jacobian_prompts, LTVSystem) else None
@@ -207,6 +215,7 @@ def fit(
             for name, one in examples.items()
         },
         positions=", ".join(dict.fromkeys(str(one.positions) for one in examples.values())),
+        direction=str(along),
         observer=str(rule),
         jacobian_prompts=len(prompts),
         decision_tokens=_decision_tokens(tokenizer, examples),
@@ -215,6 +224,7 @@ def fit(
         *(model, tokenizer, examples, features, chosen, made),
         batch_size=batch_size,
         progress=progress,
+        sides=next(iter(sides.values())) if len(sides) == 1 and aligned is None else None,
     )
     natural = [chosen.natural(*found) for found in sides.values()]
     evidence = Evidence(
@@ -239,8 +249,10 @@ def read_direction(
     pairs: Pairs,
     *,
     positions: str | Positions | None = None,
-    observer: str | Observer = "mean",
+    direction: str | Observer = "mean",
+    observer: str | Observer | None = None,
     batch_size: int = 16,
+    cache: str | Path | None = None,
     progress: bool = True,
 ) -> Direction:
     """The contrast of desired and undesired examples, the feature that shows it, its separation.
@@ -252,24 +264,46 @@ def read_direction(
         tokenizer: its tokenizer.
         pairs: the examples.
         positions: which tokens are read, as in `fit`; several of one example are averaged.
-        observer: along what the feature is observed, as in `fit`.
+        direction: along what the feature is pushed, as in `fit`.
+        observer: along what it is observed, as in `fit`.
         batch_size: examples at a time.
+        cache: a folder to keep the states in, as in `fit`.
         progress: show how far it is.
 
     Raises:
         InputError: an example longer than the context, identical sides, or too few examples for the
-            observer.
-        UnknownNameError: no such observer or position rule.
+            direction or the observer.
+        UnknownNameError: no such direction, observer or position rule.
         NumericalError: states that are not finite.
     """
-    rule = observer_named(observer) if isinstance(observer, str) else observer
+    along, rule = _rules(direction, observer)
     examples = Examples.of(pairs, positions)
-    sides = read_states(model, tokenizer, examples, batch_size=batch_size, progress=progress)
-    return _direction(sides, rule)
+    sides = read_states(
+        model,
+        tokenizer,
+        examples,
+        batch_size=batch_size,
+        progress=progress,
+        cache=None if cache is None else StateCache(Path(cache)),
+    )
+    return _direction(sides, along, rule)
 
 
-def _direction(sides: Sides, observer: Observer) -> Direction:
-    direction = contrast(*sides, observer=observer)
+def _rules(direction: str | Observer, observer: str | Observer | None) -> tuple[Observer, Observer]:
+    """Along what is pushed, and along what is observed: the same, unless something else is asked.
+
+    Raises:
+        UnknownNameError: there is no such rule.
+        InputError: a number in a name that cannot be.
+    """
+    along = observer_named(direction) if isinstance(direction, str) else direction
+    if observer is None:
+        return along, along
+    return along, observer_named(observer) if isinstance(observer, str) else observer
+
+
+def _direction(sides: Sides, along: Observer, observer: Observer) -> Direction:
+    direction = contrast(*sides, direction=along, observer=observer)
     for doubt in worth_steering(direction):
         warnings.warn(doubt, stacklevel=3)
     return direction

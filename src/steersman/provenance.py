@@ -32,6 +32,7 @@ class Provenance:
         pairs: how many examples of each feature were desired and undesired.
         positions: where the states were read.
         observer: along what the feature is observed.
+        direction: along what it is pushed.
         decision_tokens: the token ids at which the states were read, where they are few: the
             tokens at which the examples say that the behaviour is decided.
         jacobian_prompts: over how many prompts the plant was averaged; 0 without a plant.
@@ -52,6 +53,7 @@ class Provenance:
     jacobian_prompts: int
     decision_tokens: tuple[int, ...] = ()
     observer: str = "mean"
+    direction: str = "mean"
     libraries: dict[str, str] = field(default_factory=lambda: library_versions())
     index_convention: str = INDEX_CONVENTION
 
@@ -67,6 +69,7 @@ class Provenance:
         observer: str,
         jacobian_prompts: int,
         decision_tokens: tuple[int, ...],
+        direction: str = "mean",
     ) -> "Provenance":
         """The record of a steering that is being made for a model.
 
@@ -79,6 +82,7 @@ class Provenance:
             observer: see there.
             jacobian_prompts: see there.
             decision_tokens: see there.
+            direction: see there.
 
         Raises:
             ArchitectureError: its decoder blocks are not found.
@@ -98,6 +102,7 @@ class Provenance:
             observer=observer,
             jacobian_prompts=jacobian_prompts,
             decision_tokens=decision_tokens,
+            direction=direction,
         )
 
     def require_model(self, model: nn.Module, blocks: Blocks) -> None:

@@ -12,6 +12,7 @@ from steersman.errors import InputError
 from steersman.methods import AlignedStates, Sides
 from steersman.plant import (
     Positions,
+    StateCache,
     Tokens,
     capture_states,
     capture_tokens,
@@ -84,6 +85,7 @@ def read_states(
     *,
     batch_size: int = 16,
     progress: bool = True,
+    cache: StateCache | None = None,
 ) -> Sides:
     """States of the desired and the undesired examples; several tokens of one are averaged.
 
@@ -93,13 +95,15 @@ def read_states(
         examples: what to read, and where.
         batch_size: examples at a time.
         progress: show how far it is.
+        cache: where states may be from before, and are kept; None runs the model.
 
     Raises:
         InputError: an example longer than the context, or without a token to read.
         NumericalError: states that are not finite.
     """
+    capture = capture_states if cache is None else cache.states
     desired, undesired = (
-        capture_states(
+        capture(
             model,
             tokenizer,
             side,
@@ -120,6 +124,7 @@ def read_aligned(
     *,
     batch_size: int = 16,
     progress: bool = True,
+    cache: StateCache | None = None,
 ) -> AlignedStates:
     """States of the same tokens behind the two contexts of every pair.
 
@@ -131,14 +136,16 @@ def read_aligned(
         examples: pairs, both sides of which go on alike behind different contexts.
         batch_size: examples at a time.
         progress: show how far it is.
+        cache: where states may be from before, and are kept; None runs the model.
 
     Raises:
         InputError: the examples are not paired, or a pair is not read at the same tokens.
         NumericalError: states that are not finite.
     """
     tokens = _require_aligned(tokenizer, examples)
+    capture = capture_tokens if cache is None else cache.tokens
     desired, undesired = (
-        capture_tokens(
+        capture(
             model,
             tokenizer,
             side,

@@ -14,7 +14,7 @@ from steersman.errors import InputError
 from steersman.methods import Controller, Means, Method
 from steersman.plant import capture_states
 from steersman.provenance import Provenance
-from steersman.reading import Examples
+from steersman.reading import Examples, Sides
 from steersman.steering import Steering
 
 
@@ -36,6 +36,8 @@ class Rereading:
         provenance: where the steering comes from.
         batch_size: examples at a time.
         progress: show how far it is.
+        sides: states of the desired and the undesired examples as the model has them bare, where
+            they have been read already; None reads them.
     """
 
     model: nn.Module
@@ -46,6 +48,7 @@ class Rereading:
     provenance: Provenance
     batch_size: int = 16
     progress: bool = False
+    sides: Sides | None = None
 
     def __call__(self, inputs: Float[Tensor, "blocks n"] | None) -> Means:
         """The mean states of both sides, the undesired ones under these inputs.
@@ -63,6 +66,8 @@ class Rereading:
 
     @cached_property
     def _bare(self) -> Means:
+        if self.sides is not None:
+            return Means(*(side.mean(0, dtype=torch.float64) for side in self.sides))
         return Means(self._mean(0), self._mean(1))
 
     def _mean(self, side: int) -> Float[Tensor, "states n"]:

@@ -39,6 +39,18 @@ def test_an_observer_reaches_the_fit_and_is_remembered(
     assert "observed by `whitened:0.5`" in (tmp_path / "calm" / "README.md").read_text()
 
 
+def test_a_direction_and_a_cache_reach_the_fit(saved_model, pairs_file, tmp_path, steersman):
+    words = ("fit", saved_model, pairs_file, "-o", tmp_path / "calm", "--quiet")
+    words = (*words, "--cache", tmp_path / "states", "--method", "clamp")
+    for direction in ("pca|filter:3", "lda"):
+        result = steersman(*words, "--direction", direction)
+        assert result.exit_code == 0, result.output
+    made = Steering.from_pretrained(tmp_path / "calm").provenance
+    assert made.direction == made.observer == "lda"
+    assert "pushed along `lda`" in (tmp_path / "calm" / "README.md").read_text()
+    assert len(list((tmp_path / "states").iterdir())) == 2  # one of each side, found again
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_file_with_continuations_is_fitted_as_aligned_pairs(saved_model, tmp_path, steersman):
     rows = [
@@ -83,6 +95,8 @@ def test_a_folder_with_other_things_is_refused_before_anything_is_loaded(
         ("--method", "magic", "a-lqr"),
         ("--positions", "middle", "last"),
         ("--observer", "median", "whitened"),
+        ("--direction", "pca|purified:1", "which no name holds"),
+        ("--direction", "confident:2", "below 1"),
         ("--dtype", "int3", "bfloat16"),
         ("--q", "-1", "above zero"),
     ],

@@ -17,7 +17,7 @@ from steersman.directions import (
     observer_named,
     separation,
 )
-from steersman.directions.probe import RIDGES, _folds, fit_logistic
+from steersman.directions.probe import RIDGES, fit_logistic, fold_numbers
 from steersman.errors import InputError, NumericalError, UnknownNameError
 
 Sides = tuple[Tensor, Tensor]
@@ -79,7 +79,7 @@ def test_the_probe_is_that_of_scikit_learn(ridge: float, n: int) -> None:
 def test_the_ridge_is_the_one_that_scikit_learn_finds_by_cross_validation(n: int) -> None:
     d, u = one(sides(n=n))
     x, y = torch.cat([d, u]), torch.tensor([1.0] * 40 + [-1.0] * 30).double()
-    fold = _folds(40, 30)
+    fold = fold_numbers(40, 30)
     losses = np.zeros(len(RIDGES))
     for train, test in PredefinedSplit(fold.numpy()).split():
         # The ridge is in units of the states that are learnt from.
@@ -97,7 +97,7 @@ def test_the_ridge_is_the_one_that_scikit_learn_finds_by_cross_validation(n: int
 
 
 def test_sides_of_equal_size_are_left_out_pair_by_pair() -> None:
-    fold = _folds(23, 23)
+    fold = fold_numbers(23, 23)
     assert torch.equal(fold[:23], fold[23:])
     assert sorted(fold[:23].bincount().tolist()) == [4, 4, 5, 5, 5]
 
@@ -185,9 +185,9 @@ def test_a_name_makes_the_observer_of_that_name(name: str) -> None:
         (
             "median",
             UnknownNameError,
-            "choose one of mean, whitened, probe, whitened:..., probe:...",
+            "choose one of mean, whitened, probe, pca.* whitened:..., probe:...",
         ),
-        ("mean:2", UnknownNameError, "no observer 'mean:2'"),
+        ("mean:2", UnknownNameError, "no rule 'mean:2'"),
         ("probe:much", InputError, "'much' is no number"),
         ("probe:0", InputError, "ridge is 0.0; it must be above zero"),
         ("whitened:2", InputError, "shrinkage is 2.0; it must be between 0 and 1"),

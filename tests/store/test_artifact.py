@@ -140,12 +140,14 @@ def test_diagnostics_that_are_none_are_refused(parts: Parts, diagnostics: Any, s
         parts_of(replace(artifact, manifest={**artifact.manifest, "diagnostics": diagnostics}))
 
 
-def test_an_artifact_of_before_observers_and_diagnostics_is_read(parts: Parts) -> None:
+def test_an_artifact_of_before_directions_observers_and_diagnostics_is_read(parts: Parts) -> None:
     artifact = _plain(parts)
-    made = {k: v for k, v in artifact.manifest["provenance"].items() if k != "observer"}
+    later = ("observer", "direction")
+    made = {k: v for k, v in artifact.manifest["provenance"].items() if k not in later}
     manifest = {k: v for k, v in artifact.manifest.items() if k != "diagnostics"}
     loaded = parts_of(replace(artifact, manifest={**manifest, "provenance": made}))
-    assert loaded.provenance.observer == "mean" and loaded.diagnostics == ()
+    assert loaded.provenance.observer == loaded.provenance.direction == "mean"
+    assert loaded.diagnostics == ()
 
 
 def test_a_separation_that_was_not_measured_is_kept(tmp_path: Path) -> None:

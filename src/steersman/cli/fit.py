@@ -47,11 +47,27 @@ InputWeight = Annotated[float | None, typer.Option(help="Weight of the input.")]
 FinalWeight = Annotated[
     float | None, typer.Option(help="Weight of the error after the last block.")
 ]
-ObserverName = Annotated[
+DirectionName = Annotated[
     str,
     typer.Option(
-        help="Along what the feature is observed: mean, whitened, probe, whitened:SHRINKAGE or "
-        "probe:RIDGE."
+        help="Along what the feature is pushed: mean, pca, lda, raptor, confident:BETA, max-sim, "
+        "native, rfm, probe, whitened, or one of them with |filter:AXES or |remove:AXES behind it."
+    ),
+]
+ObserverName = Annotated[
+    str | None,
+    typer.Option(
+        help="Along what the feature is observed, by the same names; by default the direction.",
+        show_default=False,
+    ),
+]
+CacheFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        metavar="DIR",
+        help="Keep the states of the examples here, where the next fit finds them.",
+        show_default=False,
     ),
 ]
 JacobianPrompts = Annotated[
@@ -79,10 +95,12 @@ def fit(
     r: InputWeight = None,
     qf: FinalWeight = None,
     positions: PositionsName = None,
-    observer: ObserverName = "mean",
     tokens: TokensOption = None,
+    direction: DirectionName = "mean",
+    observer: ObserverName = None,
     jacobian_prompts: JacobianPrompts = 32,
     checkpoint: Checkpoint = None,
+    cache: CacheFolder = None,
     batch_size: BatchSize = 16,
     chunk: Chunk = 128,
     dtype: Dtype = "auto",
@@ -99,7 +117,7 @@ def fit(
     from steersman.reading import Examples
 
     named = _named_files(pairs, feature, ALONE)
-    _refuse_early(method, positions, observer, folder)
+    _refuse_early(method, positions, (direction, observer), folder)
     examples = {
         name: open_pairs(file, count=count, seed=seed, chat=chat) for name, file in named.items()
     }
@@ -113,6 +131,7 @@ def fit(
         tokenizer,
         examples,
         method=method,
+        direction=direction,
         observer=observer,
         jacobian_prompts=prompts,
         q=q,
@@ -122,6 +141,7 @@ def fit(
         batch_size=batch_size,
         chunk=chunk,
         checkpoint=checkpoint,
+        cache=cache,
         progress=not quiet,
     )
     steering = steering.at(tokens, tokenizer)
@@ -153,11 +173,13 @@ def _named_files(pairs: str | None, features: list[str] | None, alone: str) -> d
     return named
 
 
-def _refuse_early(method: str, positions: str | None, observer: str, folder: Path) -> None:
+def _refuse_early(
+    method: str, positions: str | None, rules: tuple[str | None, ...], folder: Path
+) -> None:
     """Refuse whatever can be refused before the model is loaded.
 
     Raises:
-        UnknownNameError: no such method, observer or position rule.
+        UnknownNameError: no such method, direction, observer or position rule.
         ArtifactError: the folder holds files that are not a steering's.
     """
     from steersman.directions import observer_named
@@ -166,7 +188,9 @@ def _refuse_early(method: str, positions: str | None, observer: str, folder: Pat
     from steersman.store.folder import require_ours
 
     method_named(method)
-    observer_named(observer)
+    for rule in rules:
+        if rule is not None:
+            observer_named(rule)
     if positions is not None:
         positions_named(positions)
     if folder.is_dir():

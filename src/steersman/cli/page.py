@@ -77,6 +77,7 @@ def compose(
                 for index, pairs in enumerate(made.pairs[name] for name in names)
             ),
             ("positions", made.positions),
+            ("direction", made.direction),
             ("observer", made.observer),
             ("plant averaged over", f"{made.jacobian_prompts} prompts"),
             *((name, found) for name, found in made.libraries.items()),

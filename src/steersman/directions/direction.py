@@ -32,15 +32,17 @@ class StateRow(NamedTuple):
 class Direction:
     """A semantic feature `v_t' x_t` at the states `x_0 .. x_T`, with its natural units.
 
-        c_t = mean(x_t | desired) - mean(x_t | undesired)
+        m_t = mean(x_t | desired) - mean(x_t | undesired),    v_t'c_t = v_t'm_t
         in natural units the feature is   (v_t' x_t - origin_t) / v_t'c_t:  0 undesired, 1 desired
 
-    `v_t` is where one looks, `c_t` what one adds. By default they are parallel, `v_t = c_t/|c_t|`
-    and one unit is `|c_t|`; another observer may tell the sides apart better. A state without
-    contrast has `v_t = 0`: nothing is observed there, and nothing asked for.
+    `v_t` is where one looks, `c_t` what one adds. By default `c_t = m_t` and they are parallel,
+    `v_t = c_t/|c_t|`, so that one unit is `|c_t|`. Another rule may find a better direction to push
+    along, another observer may tell the sides apart better; one unit remains what the means differ
+    by on the feature. A state without contrast has `v_t = 0`: nothing is observed there, and
+    nothing asked for.
 
     Args:
-        contrast: `c_t`, `(states, n)`, in units of the residual stream.
+        contrast: `c_t`, what is added for one unit, `(states, n)`, in units of the residual stream.
         vectors: `v_t`, of length one or zero, `(states, n)`.
         norm: `v_t' c_t`, zero or above, `(states,)`.
         origin: `v_t' mean(x_t | undesired)`, `(states,)`.

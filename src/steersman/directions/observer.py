@@ -1,6 +1,7 @@
-"""How a feature is observed: frozen rules that turn the states of two sides into a direction."""
+"""Frozen rules that turn the states of two sides into a direction to observe, or to push, along."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -41,7 +42,27 @@ class Observer(ABC):
             The direction, float64; zero where there is none.
         """
 
+    def read_each(
+        self,
+        desired: Float[Tensor, "desired states n"],
+        undesired: Float[Tensor, "undesired states n"],
+        where: Bool[Tensor, " states"],
+    ) -> Float[Tensor, "states n"]:
+        """A direction for every state; each on its own, unless a rule looks at all of them.
 
+        Args:
+            desired: states of the desired examples.
+            undesired: of the undesired ones.
+            where: at which states; zeros at the others.
+        """
+        found = torch.zeros(desired.shape[1:], dtype=torch.float64)
+        for state in where.nonzero().flatten().tolist():
+            sides = (side[:, state].double() for side in (desired, undesired))
+            found[state] = self.read(*sides)
+        return found
+
+
+@dataclass(frozen=True)
 class MeanDifference(Observer):
     """`v ~ c`, the difference of the means: best where states vary alike in all directions."""
 
@@ -71,12 +92,9 @@ def read_states(
         undesired: of the undesired ones.
         where: at which states; zeros at the others. None is all of them.
     """
-    found = torch.zeros(desired.shape[1:], dtype=torch.float64)
-    for state in range(len(found)):
-        if where is None or bool(where[state]):
-            sides = (side[:, state].double() for side in (desired, undesired))
-            found[state] = observer.read(*sides)
-    return found
+    states = desired.shape[1]
+    everywhere = torch.ones(states, dtype=torch.bool)
+    return observer.read_each(desired, undesired, everywhere if where is None else where)
 
 
 def require_several(desired: Tensor, undesired: Tensor, name: str) -> None:
@@ -87,8 +105,8 @@ def require_several(desired: Tensor, undesired: Tensor, name: str) -> None:
     """
     if len(desired) < 2 and len(undesired) < 2:
         raise InputError(
-            f"observer={name!r} has to know how states vary, and one example of each side does not "
-            "show it. Give more examples, or use observer='mean'."
+            f"the rule {name!r} has to know how states vary, and one example of each side does not "
+            "show it. Give more examples, or use 'mean'."
         )
 
 

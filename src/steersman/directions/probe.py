@@ -63,7 +63,7 @@ class Probe(Observer):
         x = torch.cat([desired, undesired])
         y = torch.ones(len(x), dtype=x.dtype)
         y[len(desired) :] = -1
-        ridge = self.ridge or _chosen(x, y, _folds(len(desired), len(undesired)))
+        ridge = self.ridge or chosen_ridge(x, y, fold_numbers(len(desired), len(undesired)))
         return fit_logistic(x, y, (ridge,))[0][0]
 
 
@@ -135,10 +135,16 @@ def _newton(
     return theta
 
 
-def _chosen(
+def chosen_ridge(
     x: Float[Tensor, "rows n"], y: Float[Tensor, " rows"], fold: Int[Tensor, " rows"]
 ) -> float:
-    """The ridge with the least loss on examples left out; the largest where none can be."""
+    """The ridge with the least loss on examples left out; the largest where none can be.
+
+    Args:
+        x: states, float64.
+        y: 1 or -1 for each.
+        fold: which part each is left out with.
+    """
     folds = int(fold.max()) + 1
     if folds < 2:
         return RIDGES[-1]
@@ -152,8 +158,13 @@ def _chosen(
     return ridges[int(lost.argmin())]
 
 
-def _folds(desired: int, undesired: int) -> Int[Tensor, " rows"]:
-    """Which part each example is left out with; every part's rest has examples of both sides."""
+def fold_numbers(desired: int, undesired: int) -> Int[Tensor, " rows"]:
+    """Which part each example is left out with; every part's rest has examples of both sides.
+
+    Args:
+        desired: how many there are; they come first.
+        undesired: how many; as many as desired ones are left out pair by pair.
+    """
     folds = min(FOLDS, desired, undesired)
     order = (
         torch.randperm(count, generator=torch.Generator().manual_seed(0))

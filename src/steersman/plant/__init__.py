@@ -39,6 +39,7 @@ from steersman.plant.positions import (
     positions_named,
 )
 from steersman.plant.processes import Processes, ProcessGroup
+from steersman.plant.state_cache import StateCache
 from steersman.plant.tokens import Encoded, Tokens, encode, pad, pad_id, special_ids, tokenize
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "Rendered",
     "ResponseTokens",
     "SharedAverage",
+    "StateCache",
     "TokenStates",
     "Tokens",
     "accepts",

@@ -74,8 +74,8 @@ print(tokenizer.decode(output[0]))
 
 _WITH_EXAMPLES = {
     "steers": """\
-{read} `{positions}`{observed}. The examples are not stored here: *say in a
-sentence what the desired ones show.*""",
+{read} `{positions}`{pushed}{observed}. The examples are not stored here:
+*say in a sentence what the desired ones show.*""",
     "units": """\
 `target` is in natural units: 0 leaves a feature as it is, 1 moves it as far as the desired
 examples lie from the undesired ones.""",
@@ -162,11 +162,12 @@ def _words(names: Sequence[str], made: Mapping[str, Any]) -> dict[str, str]:
     """What is said of the examples, or that there were none."""
     if not any(count for name in names for count in made["pairs"][name]):
         return _WITHOUT
-    observed = made["observer"]
+    along, observed = made.get("direction", "mean"), made["observer"]
     steers = _WITH_EXAMPLES["steers"].format(
         read=_read(names, made["pairs"]),
         positions=_inline(made["positions"]),
-        observed="" if observed == "mean" else f", observed by `{_inline(observed)}`",
+        pushed="" if along == "mean" else f", pushed along `{_inline(along)}`",
+        observed="" if observed == along else f", observed by `{_inline(observed)}`",
     )
     return _WITH_EXAMPLES | {"steers": steers}
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from steersman.directions import Features
 from steersman.errors import InputError
-from steersman.methods import Controller, Means, Method
+from steersman.methods import Controller, Means, Method, Sides
 from steersman.plant import capture_states
 from steersman.provenance import Provenance
-from steersman.reading import Examples, Sides
+from steersman.reading import Examples
 from steersman.steering import Steering
 
 

@@ -62,7 +62,8 @@ def verdict_of(parts: Parts, request: Request, model: nn.Module) -> Verdict:
     if channel.rule.name != "all":
         return Verdict(
             "approximate",
-            f"it acts {_where(channel.rule, parts)}, and a bias acts at every token, the prompt's others too",
+            f"it acts {_where(channel.rule, parts)}, and a bias acts at every token, the prompt's "
+            "others too",
             "tokens='all', which is exact",
         )
     return Verdict("exact", "a schedule at every token is a bias of each block's last map", "")
@@ -72,7 +73,8 @@ def _where(rule: TokenRule, parts: Parts) -> str:
     """At which tokens, in words."""
     if rule.name == "last":
         return "from the prompt's last token on"
-    if rule == tokens_named("matching").with_ids(parts.provenance.decision_tokens):
+    read = parts.provenance.decision_tokens
+    if read and rule == tokens_named("matching").with_ids(read):
         return "at the kinds of token where its examples were read"
     return f"at tokens={rule.name!r}"
 

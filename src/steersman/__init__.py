@@ -21,6 +21,7 @@ from steersman.errors import SteersmanError
 if TYPE_CHECKING:
     from steersman.bounding import TrackingBound, authority, bound
     from steersman.calibration import KL, Calibration, Effort, Perplexity, Score, calibrate
+    from steersman.class_fitting import fit_classes
     from steersman.control import LTVSystem
     from steersman.data import AlignedPairs, ContrastivePairs
     from steersman.engines import Run, Trace
@@ -93,6 +94,7 @@ __all__ = [
     "evaluate",
     "faithfulness",
     "fit",
+    "fit_classes",
     "identify",
     "linearity",
     "load",
@@ -104,6 +106,7 @@ __all__ = [
 _HOMES = {
     "calibration": ("KL", "Calibration", "Effort", "Perplexity", "Score", "calibrate"),
     "bounding": ("TrackingBound", "authority", "bound"),
+    "class_fitting": ("fit_classes",),
     "control": ("LTVSystem",),
     "data": ("AlignedPairs", "ContrastivePairs"),
     "engines": ("Run", "Trace"),

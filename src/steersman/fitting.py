@@ -219,6 +219,7 @@ def fit(
     evidence = Evidence(
         *(features, system, aligned, Natural.beside(natural), read),
         sides=tuple(sides.values()),
+        reread=read.sides,
     )
     settled, diagnostics = chosen.settled(evidence)
     controller = settled.solve(evidence)

@@ -1,4 +1,4 @@
-"""What a fit may ask the examples again: mean states, bare or while a schedule steers."""
+"""What a fit may ask the examples again: their states, bare or while something steers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from steersman.directions import Features
 from steersman.errors import InputError
-from steersman.methods import Controller, Means, Method
+from steersman.methods import Controller, Means, Method, Sides
 from steersman.plant import capture_states
 from steersman.provenance import Provenance
 from steersman.reading import Examples
@@ -58,8 +58,28 @@ class Rereading:
             return self._bare
         schedule = Controller.schedule(inputs.to(self.features.contrast))
         steering = Steering(self.features, schedule, self.method, self.provenance)
+        desired = self._bare.desired
         with steering.attach(self.model, 1.0, reference="relative", execution="plan", trace=False):
-            return Means(self._bare.desired, self._mean(1))
+            return Means(desired, self._mean(1))
+
+    def sides(self, controller: Controller) -> Sides:
+        """The states of both sides, the undesired ones while the method's law acts at target 1.
+
+        Args:
+            controller: what the law is made of.
+
+        Raises:
+            InputError: several features are steered, each by examples of its own.
+            NumericalError: states that are not finite.
+        """
+        steering = Steering(self.features, controller, self.method, self.provenance)
+        desired = self._desired
+        with steering.attach(self.model, 1.0, trace=False):
+            return Sides(desired, self._states(1))
+
+    @cached_property
+    def _desired(self) -> Float[Tensor, "examples states n"]:
+        return self._states(0)
 
     @cached_property
     def _bare(self) -> Means:
@@ -67,11 +87,15 @@ class Rereading:
 
     def _mean(self, side: int) -> Float[Tensor, "states n"]:
         """Of the desired examples, 0, or the undesired ones, 1, as the model runs now."""
+        return self._states(side).mean(0, dtype=torch.float64)
+
+    def _states(self, side: int) -> Float[Tensor, "examples states n"]:
+        """Of each example of a side, as the model runs now."""
         if len(self.examples) > 1:
             raise InputError(f"there are {len(self.examples)} features to read; read one.")
         (one,) = self.examples.values()
         examples, openings = one.sides()[side]
-        states = capture_states(
+        return capture_states(
             self.model,
             self.tokenizer,
             examples,
@@ -80,4 +104,3 @@ class Rereading:
             prompts=openings,
             progress=self.progress,
         )
-        return states.mean(0, dtype=torch.float64)

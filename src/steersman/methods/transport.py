@@ -121,10 +121,8 @@ class LinearAcT(Amount):
     def _map(self, sides: Sides, block: int) -> dict[str, Float[Tensor, " n"]]:
         desired, undesired = (side[:, block + 1].double() for side in sides)
         found = transport(undesired, desired)
-        low, high = (
-            torch.full_like(found.omega, -torch.inf),
-            torch.full_like(found.omega, torch.inf),
-        )
+        high = torch.full_like(found.omega, FAR)
+        low = -high
         if self.support is not None:
             asked = torch.tensor(self.support, dtype=undesired.dtype)
             low, high = torch.quantile(undesired, asked, dim=0)

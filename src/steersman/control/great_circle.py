@@ -50,7 +50,9 @@ class GreatCircleLaw(Stateless):
         wrong = ((length - 1).abs() > 100 * torch.finfo(self.dtype).eps) & (length > 0)
         if bool(wrong.any()):
             block = int(wrong.nonzero()[0])
-            raise InputError(f"v at block {block} has length {float(length[block])}; expected 1.")
+            raise InputError(
+                f"v at block {block} has length {float(length[block]):.6g}; expected 1."
+            )
 
     @property
     def actuator(self) -> Float[Tensor, "blocks n"]:

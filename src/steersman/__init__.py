@@ -21,6 +21,7 @@ from steersman.errors import SteersmanError
 if TYPE_CHECKING:
     from steersman.bounding import TrackingBound, authority, bound
     from steersman.calibration import KL, Calibration, Effort, Perplexity, Score, calibrate
+    from steersman.class_fitting import fit_classes
     from steersman.conditioning import fit_condition
     from steersman.control import LTVSystem
     from steersman.data import AlignedPairs, ContrastivePairs
@@ -104,6 +105,7 @@ __all__ = [
     "faithfulness",
     "fit",
     "fit_condition",
+    "fit_classes",
     "identify",
     "import_vectors",
     "linearity",
@@ -118,6 +120,7 @@ _HOMES = {
     "calibration": ("KL", "Calibration", "Effort", "Perplexity", "Score", "calibrate"),
     "bounding": ("TrackingBound", "authority", "bound"),
     "conditioning": ("fit_condition",),
+    "class_fitting": ("fit_classes",),
     "control": ("LTVSystem",),
     "data": ("AlignedPairs", "ContrastivePairs"),
     "engines": ("Run", "Trace"),

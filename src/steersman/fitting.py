@@ -224,12 +224,13 @@ def fit(
         *(model, tokenizer, examples, features, chosen, made),
         batch_size=batch_size,
         progress=progress,
-        sides=next(iter(sides.values())) if len(sides) == 1 and aligned is None else None,
+        known=next(iter(sides.values())) if len(sides) == 1 and aligned is None else None,
     )
     natural = [chosen.natural(*found) for found in sides.values()]
     evidence = Evidence(
         *(features, system, aligned, Natural.beside(natural), read),
         sides=tuple(sides.values()),
+        reread=read.sides,
     )
     settled, diagnostics = with_blocks(chosen, evidence).settled(evidence)
     controller = settled.solve(evidence)

@@ -1,4 +1,4 @@
-"""What a fit may ask the examples again: mean states, bare or while a schedule steers."""
+"""What a fit may ask the examples again: their states, bare or while something steers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Rereading:
         provenance: where the steering comes from.
         batch_size: examples at a time.
         progress: show how far it is.
-        sides: states of the desired and the undesired examples as the model has them bare, where
+        known: states of the desired and the undesired examples as the model has them bare, where
             they have been read already; None reads them.
     """
 
@@ -48,7 +48,7 @@ class Rereading:
     provenance: Provenance
     batch_size: int = 16
     progress: bool = False
-    sides: Sides | None = None
+    known: Sides | None = None
 
     def __call__(self, inputs: Float[Tensor, "blocks n"] | None) -> Means:
         """The mean states of both sides, the undesired ones under these inputs.
@@ -61,22 +61,46 @@ class Rereading:
             return self._bare
         schedule = Controller.schedule(inputs.to(self.features.contrast))
         steering = Steering(self.features, schedule, self.method, self.provenance)
+        desired = self._bare.desired
         with steering.attach(self.model, 1.0, reference="relative", execution="plan", trace=False):
-            return Means(self._bare.desired, self._mean(1))
+            return Means(desired, self._mean(1))
+
+    def sides(self, controller: Controller) -> Sides:
+        """The states of both sides, the undesired ones while the method's law acts at target 1.
+
+        Args:
+            controller: what the law is made of.
+
+        Raises:
+            InputError: several features are steered, each by examples of its own.
+            NumericalError: states that are not finite.
+        """
+        steering = Steering(self.features, controller, self.method, self.provenance)
+        desired = self._desired
+        with steering.attach(self.model, 1.0, trace=False):
+            return Sides(desired, self._states(1))
+
+    @cached_property
+    def _desired(self) -> Float[Tensor, "examples states n"]:
+        return self._states(0) if self.known is None else self.known.desired
 
     @cached_property
     def _bare(self) -> Means:
-        if self.sides is not None:
-            return Means(*(side.mean(0, dtype=torch.float64) for side in self.sides))
+        if self.known is not None:
+            return Means(*(side.mean(0, dtype=torch.float64) for side in self.known))
         return Means(self._mean(0), self._mean(1))
 
     def _mean(self, side: int) -> Float[Tensor, "states n"]:
         """Of the desired examples, 0, or the undesired ones, 1, as the model runs now."""
+        return self._states(side).mean(0, dtype=torch.float64)
+
+    def _states(self, side: int) -> Float[Tensor, "examples states n"]:
+        """Of each example of a side, as the model runs now."""
         if len(self.examples) > 1:
             raise InputError(f"there are {len(self.examples)} features to read; read one.")
         (one,) = self.examples.values()
         examples, openings = one.sides()[side]
-        states = capture_states(
+        return capture_states(
             self.model,
             self.tokenizer,
             examples,
@@ -85,4 +109,3 @@ class Rereading:
             prompts=openings,
             progress=self.progress,
         )
-        return states.mean(0, dtype=torch.float64)

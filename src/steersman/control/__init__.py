@@ -1,5 +1,6 @@
 """Control on a linear time-varying plant. Torch only: it knows no language model."""
 
+from steersman.control.along import along, clamped, mirrored, offset, scaled
 from steersman.control.angular import AngularLaw
 from steersman.control.authority import (
     Authority,
@@ -11,16 +12,21 @@ from steersman.control.authority import (
 from steersman.control.bounds import Remainder, error_bound
 from steersman.control.capped import Capped, CappedState
 from steersman.control.conformal import conformal_bound, prompts_needed
+from steersman.control.curve import CurveLaw
+from steersman.control.cylinder import CylinderLaw
+from steersman.control.diagonal import DiagonalField
 from steersman.control.effort import Effort
 from steersman.control.feature_cost import FeatureCost
 from steersman.control.feature_design import FeatureDesign
 from steersman.control.field import AffineField
+from steersman.control.great_circle import GreatCircleLaw
 from steersman.control.law import AffineLaw, Law, Reads
 from steersman.control.loop import ClosedLoop
 from steersman.control.low_rank import LowRankGains, low_rank_gains
 from steersman.control.lqr import cost, feature_gains, least_errors
 from steersman.control.lyapunov import Lyapunov
 from steersman.control.observer import DisturbanceObserver
+from steersman.control.one_sided import ClampLaw, Side
 from steersman.control.pid import PIDLaw, PIDState
 from steersman.control.prefilter import prefilter
 from steersman.control.propagate import Product, propagate
@@ -31,6 +37,7 @@ from steersman.control.rows import RowsLaw
 from steersman.control.sensitivity import answer, sensitivities
 from steersman.control.setpoint import Absolute, Held, Paper, Reference, Relative, Target
 from steersman.control.simulate import Rollout, plan, reached, simulate
+from steersman.control.spline import spline
 from steersman.control.square_root import feature_lqr
 from steersman.control.stage import Stage
 from steersman.control.subspaces import (
@@ -45,8 +52,22 @@ from steersman.control.system import LTVSystem, Plant
 from steersman.control.toward import Toward
 from steersman.control.trajectory import Trajectory, duality_gap, roll_out
 from steersman.control.units import Units
+from steersman.control.within import Within
 
 __all__ = [
+    "ClampLaw",
+    "CurveLaw",
+    "CylinderLaw",
+    "DiagonalField",
+    "GreatCircleLaw",
+    "Side",
+    "Within",
+    "along",
+    "clamped",
+    "mirrored",
+    "offset",
+    "scaled",
+    "spline",
     "relative_remainder",
     "linear_range",
     "similarities",

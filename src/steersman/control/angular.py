@@ -1,6 +1,6 @@
 """Rotation: a setpoint for the angle of a state within a plane."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -8,12 +8,13 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from steersman.control.checks import require_finite, require_real, require_shape
-from steersman.control.law import Law, Reads
+from steersman.control.law import Reads
+from steersman.control.stateless import Stateless
 from steersman.errors import InputError, ShapeError
 
 
 @dataclass(frozen=True, eq=False)
-class AngularLaw(Law[None]):
+class AngularLaw(Stateless):
     """Turn the state within a plane until its part there points at an angle.
 
         z = H_t' x,   theta = atan2(z_2, z_1)         what is observed, in radians
@@ -65,45 +66,14 @@ class AngularLaw(Law[None]):
             )
 
     @property
-    def blocks(self) -> int:
-        """The number of blocks."""
-        return self.H.shape[0]
-
-    @property
-    def n(self) -> int:
-        """The width of the state."""
-        return self.H.shape[1]
-
-    @property
-    def k(self) -> int:
-        """The reference is one number: the angle."""
-        return 1
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The precision of `H`."""
-        return self.H.dtype
+    def actuator(self) -> Float[Tensor, "blocks n 2"]:
+        """What is acted along: the plane."""
+        return self.H
 
     @cached_property
     def _planes(self) -> tuple[Tensor, ...]:
         """`H_t` of each block: views that are not made anew for every token."""
         return self.H.unbind(0)
-
-    @cached_property
-    def _acting(self) -> tuple[bool, ...]:
-        return tuple(bool(plane.any()) for plane in self.H)
-
-    def is_active(self, block: int) -> bool:
-        """Whether the law acts at `block`."""
-        return super().is_active(block) and self._acting[block]
-
-    def to(self, device: torch.device | str) -> "AngularLaw":
-        """The same law on another device, in the same precision."""
-        until = None if self.until is None else self.until.to(device)
-        return replace(self, H=self.H.to(device), until=until)
-
-    def init(self, rows: int) -> None:
-        """No state."""
 
     def observe(self, x: Float[Tensor, "rows n"], block: int) -> Float[Tensor, "rows k"]:
         """The angle of each row, in radians between -pi and pi; 0 where no part is in the plane."""

@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from steersman.control.around import Around
 from steersman.control.checks import require_positive
-from steersman.control.law import Law, Reads, State
+from steersman.control.law import Law, State
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +26,7 @@ class CappedState(Generic[State]):
 
 
 @dataclass(frozen=True, eq=False)
-class Capped(Law[CappedState[State]], Generic[State]):
+class Capped(Around[CappedState[State]], Generic[State]):
     """Another law whose input is never longer than a share of the state.
 
         u = w min(1, cap |x| / |w|),      w what the other law would add
@@ -49,35 +50,6 @@ class Capped(Law[CappedState[State]], Generic[State]):
         """Check the cap."""
         require_positive("cap", self.cap)
 
-    @property
-    def reads(self) -> Reads:  # type: ignore[override]  # as the law does
-        """What the law reads."""
-        return self.law.reads
-
-    @property
-    def blocks(self) -> int:
-        """The number of blocks."""
-        return self.law.blocks
-
-    @property
-    def n(self) -> int:
-        """The width of the state."""
-        return self.law.n
-
-    @property
-    def k(self) -> int:
-        """How many numbers the law's reference has."""
-        return self.law.k
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The law's precision."""
-        return self.law.dtype
-
-    def is_active(self, block: int) -> bool:
-        """Whether the law acts at `block`."""
-        return self.law.is_active(block)
-
     def to(self, device: torch.device | str) -> "Capped[State]":
         """The same on another device."""
         return replace(self, law=self.law.to(device))
@@ -85,10 +57,6 @@ class Capped(Law[CappedState[State]], Generic[State]):
     def init(self, rows: int) -> CappedState[State]:
         """The law's state before block 0; nothing was held back yet."""
         return CappedState(self.law.init(rows))
-
-    def observe(self, x: Float[Tensor, "rows n"], block: int) -> Float[Tensor, "rows k"]:
-        """What the law observes."""
-        return self.law.observe(x, block)
 
     def held_back(self, state: CappedState[State]) -> Bool[Tensor, " rows"] | None:
         """The rows whose last input was shortened, here or by the law itself."""

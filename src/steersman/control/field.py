@@ -1,6 +1,6 @@
 """A push that depends on the state: where the setpoint is a function of the state itself."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -8,11 +8,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from steersman.control.checks import require_pair, require_real, require_shape
-from steersman.control.law import Law, Reads
+from steersman.control.law import Reads
+from steersman.control.stateless import Stateless
 
 
 @dataclass(frozen=True, eq=False)
-class AffineField(Law[None]):
+class AffineField(Stateless):
     """`u = s G_t (o_t + H_t' x)`: the reference `s` is how much of an affine map of the state.
 
     It is the low-rank law with the setpoint `x + s G_t (o_t + H_t' x)`, followed at once.
@@ -41,44 +42,14 @@ class AffineField(Law[None]):
         require_real("o", self.o)
 
     @property
-    def blocks(self) -> int:
-        """The number of blocks."""
-        return self.H.shape[0]
-
-    @property
-    def n(self) -> int:
-        """The width of the state."""
-        return self.H.shape[1]
-
-    @property
-    def k(self) -> int:
-        """The reference is one number: how much."""
-        return 1
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The precision of the tensors."""
-        return self.H.dtype
-
-    @cached_property
-    def _acting(self) -> tuple[bool, ...]:
-        return tuple(bool(G.any()) for G in self.G)
+    def actuator(self) -> Float[Tensor, "blocks n k"]:
+        """What is acted along: `G`."""
+        return self.G
 
     @cached_property
     def _at(self) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
         """`H_t, G_t, o_t` of each block: views that are not made anew for every token."""
         return tuple(zip(self.H, self.G, self.o, strict=True))
-
-    def is_active(self, block: int) -> bool:
-        """Whether the law acts at `block`."""
-        return super().is_active(block) and self._acting[block]
-
-    def to(self, device: torch.device | str) -> "AffineField":
-        """The same law on another device, in the same precision."""
-        return replace(self, H=self.H.to(device), G=self.G.to(device), o=self.o.to(device))
-
-    def init(self, rows: int) -> None:
-        """No state."""
 
     def input(
         self,

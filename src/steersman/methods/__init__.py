@@ -1,9 +1,12 @@
 """Named compositions of directions, plants and laws, one file each."""
 
 from steersman.errors import UnknownNameError
+from steersman.methods.ablation import Ablation
 from steersman.methods.addition import ActivationAddition
 from steersman.methods.alqr import ALQR, ALQRPlus
 from steersman.methods.angular import AngularSteering
+from steersman.methods.austeer import AUSteer
+from steersman.methods.axes import ParametricAxes
 from steersman.methods.base import (
     AlignedStates,
     Controller,
@@ -14,17 +17,27 @@ from steersman.methods.base import (
     PlantKind,
     Read,
     ReferenceName,
+    Reread,
     Settled,
     Sides,
 )
 from steersman.methods.clamp import Clamp
 from steersman.methods.counterfactual import Counterfactual
 from steersman.methods.coupling import Coupling, coupling
+from steersman.methods.cylinder import Cylinder
 from steersman.methods.feature_lqr import FeatureLQR
+from steersman.methods.great_circle import GreatCircle
+from steersman.methods.half_space import StMP, StTP, SwFC
+from steersman.methods.iti_residual import ITIResidual
+from steersman.methods.manifold import Manifold
+from steersman.methods.one_sided_clamp import OneSidedClamp
 from steersman.methods.open_loop import OpenLoopLQR
 from steersman.methods.pid import SPID, ProportionalAddition
 from steersman.methods.pid_steering import PIDSteering, PIDSteeringOnce
+from steersman.methods.presets import PRESETS, Preset, preset
+from steersman.methods.target_probability import TargetProbability
 from steersman.methods.tracking import Tracking
+from steersman.methods.transport import LinearAcT, MeanAcT
 from steersman.methods.vectors import GivenVectors
 
 _ALL = (
@@ -42,6 +55,20 @@ _ALL = (
     Tracking,
     Counterfactual,
     GivenVectors,
+    Ablation,
+    SwFC,
+    StTP,
+    StMP,
+    TargetProbability,
+    ITIResidual,
+    AUSteer,
+    MeanAcT,
+    LinearAcT,
+    GreatCircle,
+    OneSidedClamp,
+    ParametricAxes,
+    Cylinder,
+    Manifold,
 )
 METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
 
@@ -60,6 +87,7 @@ def method_named(name: str) -> type[Method]:
 __all__ = [
     "ALQR",
     "METHODS",
+    "PRESETS",
     "SPID",
     "ActivationAddition",
     "AlignedStates",
@@ -87,4 +115,21 @@ __all__ = [
     "coupling",
     "Tracking",
     "method_named",
+    "Preset",
+    "preset",
+    "Reread",
+    "Ablation",
+    "SwFC",
+    "StTP",
+    "StMP",
+    "TargetProbability",
+    "ITIResidual",
+    "AUSteer",
+    "MeanAcT",
+    "LinearAcT",
+    "GreatCircle",
+    "OneSidedClamp",
+    "ParametricAxes",
+    "Cylinder",
+    "Manifold",
 ]

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from steersman.control import Absolute, AngularLaw, Reference, Relative, Target, Units
+from steersman.control import Absolute, AngularLaw, Reads, Reference, Relative, Target, Units
 from steersman.directions import Direction, Features
 from steersman.errors import InputError
 from steersman.methods.about import About
@@ -40,8 +40,9 @@ class AngularSteering(Method):
 
     The target is a fraction of the way between the two angles: absolute, a state is turned to
     `s_t = theta_u + target (theta_d - theta_u)`; relative, by `target (theta_d - theta_u)` from
-    where it would point unsteered. The law reads a block's input and acts at its output, so that
-    the state it reads keeps its length exactly and the block's output nearly.
+    where it would point unsteered. Read at a block's input, the law acts at its output, so that the
+    state it reads keeps its length exactly and the block's output nearly; read at the output, it is
+    the output that turns and keeps its length exactly.
 
     There is no plan, because what is to be added depends on the state.
 
@@ -78,6 +79,7 @@ class AngularSteering(Method):
     plane: Plane = "means"
     gate: Gate = "all"
     blocks: str | tuple[int, ...] = ()
+    reads: Reads = "input"
 
     def settled(self, evidence: Evidence) -> Settled:
         """With the blocks that act, where they were left to the examples.
@@ -98,10 +100,12 @@ class AngularSteering(Method):
         blocks = chosen_blocks(self.blocks, evidence)
         means = evidence.require_read(self.name)(None)
         find = _of_the_means if self.plane == "means" else _of_the_contrasts
-        H = find(means, evidence.direction)[:-1]
+        H = self._read(find(means, evidence.direction))
         acts = acting(blocks, len(H))
         H[[block for block in range(len(H)) if block not in acts]] = 0
-        H, undesired, between = _counterclockwise(H, means)
+        H, undesired, between = _counterclockwise(
+            H, Means(self._read(means.desired), self._read(means.undesired))
+        )
         if not bool((H.any(dim=2).any(dim=1) & (between > 0)).any()):
             raise InputError("the two means point the same way at every block that may act.")
         H, shifts = H.float(), torch.stack([undesired, between], dim=1).float()
@@ -111,7 +115,7 @@ class AngularSteering(Method):
         """The turn, as it is stepped in front of the blocks."""
         undesired, between = controller.shifts[..., 0].unbind(1)
         half_way = undesired + between / 2
-        return AngularLaw(controller.H, half_way if self.gate == "undesired" else None)
+        return AngularLaw(controller.H, half_way if self.gate == "undesired" else None, self.reads)
 
     def relative(self, strength: Target, controller: Controller) -> tuple[Reference, Units]:
         """By how much to turn from where the token would point unsteered."""
@@ -124,11 +128,16 @@ class AngularSteering(Method):
         undesired, between = controller.shifts[:, :1], controller.shifts[:, 1:]
         return Absolute(strength), Units(between, undesired[..., 0])
 
+    def _read(self, states: Float[Tensor, "states *rest"]) -> Float[Tensor, "blocks *rest"]:
+        """Of every block, the state that is turned."""
+        return states[:-1] if self.reads == "input" else states[1:]
+
     def _require_known(self) -> None:
-        for name, choice, kind in (("plane", self.plane, Plane), ("gate", self.gate, Gate)):
+        for name, kind in (("plane", Plane), ("gate", Gate), ("reads", Reads)):
+            choice = getattr(self, name)
             if choice not in get_args(kind):
-                known = ", ".join(get_args(kind))
-                raise InputError(f"{name} is {choice!r}; choose one of {known}.")
+                some = ", ".join(get_args(kind))
+                raise InputError(f"{name} is {choice!r}; choose one of {some}.")
 
 
 def _counterclockwise(
@@ -140,7 +149,7 @@ def _counterclockwise(
         The planes, the undesired mean's angle, and the angle from there to the desired one, at
         least 0 and at most pi.
     """
-    undesired, desired = (_angles(H, side[:-1]) for side in (means.undesired, means.desired))
+    undesired, desired = (_angles(H, side) for side in (means.undesired, means.desired))
     between = torch.remainder(desired - undesired + pi, 2 * pi) - pi
     sign = torch.where(between < 0, -1.0, 1.0).to(H)
     turned = torch.stack([H[..., 0], sign[:, None] * H[..., 1]], dim=-1)

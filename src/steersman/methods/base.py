@@ -153,6 +153,11 @@ class Sides(NamedTuple):
     undesired: Float[Tensor, "undesired states n"]
 
 
+Reread = Callable[[Controller], Sides]
+"""Reads the examples' states again, the undesired ones while what was solved acts at target 1, at
+the tokens at which the finished steering does by default."""
+
+
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """What a method may know.
@@ -166,6 +171,9 @@ class Evidence:
         read: runs the examples again, bare or steered, at the price of a forward pass over each;
             None where there is no model to run.
         sides: the states that each feature was read from; None where they are not at hand.
+        reread: reads them again under a controller; None where there is no model to run.
+        classes: by name and in order, the states of examples of more than two kinds; None where
+            there are the two sides alone.
     """
 
     features: Features
@@ -174,6 +182,8 @@ class Evidence:
     natural: Natural | None = None
     read: Read | None = None
     sides: tuple[Sides, ...] | None = None
+    reread: Reread | None = None
+    classes: Mapping[str, Float[Tensor, "examples states n"]] | None = None
 
     @property
     def direction(self) -> Direction:
@@ -228,6 +238,20 @@ class Evidence:
         if len(self.sides) > 1:
             raise InputError(f"{method} steers one feature at a time; fit it on one.")
         return self.sides[0]
+
+    def sides_under(self, method: str, controller: Controller | None) -> Sides:
+        """The states of both sides, the undesired ones while this acts; None for nothing.
+
+        Raises:
+            InputError: they are not at hand, there are several features, or there is no model.
+        """
+        if controller is None:
+            return self.require_sides(method)
+        if self.reread is None:
+            raise InputError(
+                f"{method} reads the examples' states while it is fitted: fit it on a model."
+            )
+        return self.reread(controller)
 
     def require_read(self, method: str) -> Read:
         """What reads the examples' mean states.

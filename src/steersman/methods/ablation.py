@@ -1,0 +1,78 @@
+"""Directional ablation: one direction taken out of every block's output."""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import ClassVar
+
+import torch
+
+from steersman.control import AffineField, clamped
+from steersman.directions import Direction
+from steersman.errors import InputError
+from steersman.methods.amount import Amount
+from steersman.methods.base import Controller, Evidence
+
+DEPTH = 0.8
+"""The share of the blocks before which the direction is looked for."""
+
+
+@dataclass(frozen=True)
+class Ablation(Amount):
+    """`y <- y - target r r'y` at the output of every block, for one unit vector `r`.
+
+    Target 1 removes the feature: behind every block its projection is zero, and again is the same.
+    Target 0 leaves every bit, 2 mirrors the states in the plane where the feature is zero. Zero is
+    no natural place: what its removal does depends on where the two sides lie beside it. Its
+    siblings are "activation-addition", which adds the contrast, and "clamp" and
+    "one-sided-clamp", which set the feature to a value of choice.
+
+    The published form ablates the input of the first block too, and what attention and the MLP
+    write each by itself; a projection is linear, so taking it out of each block's output leaves the
+    stream between blocks the same, up to what the first block and the MLPs read within. Its
+    direction is chosen among template tokens and layers by running refusals, with limits on the
+    divergence and on the refusals induced; that takes a judge, and is not done here. Name the
+    state, or the examples choose it.
+
+    Args:
+        state: from which state the direction is; -1 takes the one that separates the examples best
+            among those before 0.8 of the depth, as the published search is limited to.
+
+    Source:
+        Refusal in Language Models Is Mediated by a Single Direction (arXiv 2406.11717).
+    """
+
+    name: ClassVar[str] = "ablation"
+
+    state: int = -1
+
+    def solve(self, evidence: Evidence) -> Controller:
+        """The direction.
+
+        Raises:
+            InputError: a state that does not exist, or without contrast.
+        """
+        direction = evidence.direction
+        r = direction.vectors[self._state(direction)].float()
+        if not bool(r.any()):
+            raise InputError(
+                "the examples do not differ at that state, so there is nothing to ablate: choose "
+                "another one."
+            )
+        v = r.expand(direction.blocks, -1).contiguous()
+        return Controller.of_own(v, {"v": v})
+
+    def law(self, controller: Controller) -> AffineField:
+        """The projection to zero."""
+        v = controller.own["v"]
+        return clamped(v, torch.zeros_like(v[:, 0]))
+
+    def _state(self, direction: Direction) -> int:
+        if not -1 <= self.state < direction.states:
+            raise InputError(
+                f"state is {self.state}; there are states 0 .. {direction.states - 1}, and -1 "
+                "leaves the choice to the examples."
+            )
+        if self.state >= 0:
+            return self.state
+        last = max(2, ceil(DEPTH * direction.blocks))
+        return 1 + int(direction.separation[1:last].argmax())

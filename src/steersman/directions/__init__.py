@@ -18,7 +18,7 @@ from steersman.directions.natural import Natural, natural_differences
 from steersman.directions.naturalness import Naturalness
 from steersman.directions.observer import MeanDifference, Observer
 from steersman.directions.observers import observer_named
-from steersman.directions.probe import Probe
+from steersman.directions.probe import Probe, fit_logistic, folds_of
 from steersman.directions.separation import Separation, separation
 from steersman.directions.whitened import Whitened
 
@@ -42,6 +42,8 @@ __all__ = [
     "choose",
     "conditional_shift",
     "contrast",
+    "fit_logistic",
+    "folds_of",
     "listed",
     "plainest",
     "natural_differences",

@@ -63,7 +63,7 @@ class Probe(Observer):
         x = torch.cat([desired, undesired])
         y = torch.ones(len(x), dtype=x.dtype)
         y[len(desired) :] = -1
-        ridge = self.ridge or _chosen(x, y, _folds(len(desired), len(undesired)))
+        ridge = self.ridge or _chosen(x, y, folds_of(len(desired), len(undesired)))
         return fit_logistic(x, y, (ridge,))[0][0]
 
 
@@ -152,8 +152,13 @@ def _chosen(
     return ridges[int(lost.argmin())]
 
 
-def _folds(desired: int, undesired: int) -> Int[Tensor, " rows"]:
-    """Which part each example is left out with; every part's rest has examples of both sides."""
+def folds_of(desired: int, undesired: int) -> Int[Tensor, " rows"]:
+    """Which part each example is left out with; every part's rest has examples of both sides.
+
+    Args:
+        desired: how many examples of that side, the first ones; at least two.
+        undesired: of the other. Examples `i` of two equally large sides are left out together.
+    """
     folds = min(FOLDS, desired, undesired)
     order = (
         torch.randperm(count, generator=torch.Generator().manual_seed(0))

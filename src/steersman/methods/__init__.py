@@ -21,6 +21,7 @@ from steersman.methods.clamp import Clamp
 from steersman.methods.counterfactual import Counterfactual
 from steersman.methods.coupling import Coupling, coupling
 from steersman.methods.feature_lqr import FeatureLQR
+from steersman.methods.odesteer import ODESteer, StepODESteer
 from steersman.methods.open_loop import OpenLoopLQR
 from steersman.methods.pid import SPID, ProportionalAddition
 from steersman.methods.pid_steering import PIDSteering, PIDSteeringOnce
@@ -40,6 +41,8 @@ _ALL = (
     AngularSteering,
     Tracking,
     Counterfactual,
+    ODESteer,
+    StepODESteer,
 )
 METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
 
@@ -72,6 +75,7 @@ __all__ = [
     "FeatureLQR",
     "Means",
     "Method",
+    "ODESteer",
     "OpenLoopLQR",
     "PIDSteering",
     "PIDSteeringOnce",
@@ -81,6 +85,7 @@ __all__ = [
     "ReferenceName",
     "Settled",
     "Sides",
+    "StepODESteer",
     "coupling",
     "Tracking",
     "method_named",

@@ -118,10 +118,12 @@ class Sketch:
 
     def _spectra(self, x: Float[Tensor, "rows n"]) -> list[Complex[Tensor, "rows frequencies"]]:
         z = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
-        counts = x.new_zeros(len(self.places), len(x), self.components)
-        for count, places, factors in zip(counts, self.places, self.factors, strict=True):
-            count.index_add_(1, places, z * factors)
-        return list(rfft(counts))
+        nothing = x.new_zeros(len(x), self.components)
+        counts = [
+            nothing.index_add(1, places, z * factors)
+            for places, factors in zip(self.places, self.factors, strict=True)
+        ]
+        return list(rfft(torch.stack(counts)))
 
 
 @dataclass(frozen=True, eq=False)

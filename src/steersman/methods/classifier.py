@@ -16,6 +16,8 @@ from steersman.directions import fit_logistic, folds_of
 from steersman.errors import InputError, NumericalError
 from steersman.methods.base import Sides
 
+ROUNDING = 1e-24
+"""Below this share of their mean square, features do not differ."""
 MOST = 256
 """From so many examples of a side the length of the flow is found, at most."""
 
@@ -234,7 +236,7 @@ def _regression(
 ) -> tuple[Float[Tensor, " r"], Float[Tensor, ""]]:
     """Weights, and the constant without the odds of the two sides."""
     square = float((Z - Z.mean(0)).square().sum(1).mean())
-    if square == 0:
+    if square <= ROUNDING * float(Z.square().sum(1).mean()):
         raise InputError("all examples have the same state after this block.")
     v, b = fit_logistic(Z, y, (1 / (C * len(Z) * square),))
     desired = int((y > 0).sum())

@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.kernel_approximation import PolynomialCountSketch
 from sklearn.metrics.pairwise import polynomial_kernel
-from toy_plants import randn, unit_rows
 from torch import Tensor
+from toy_plants import randn, unit_rows
 
 from steersman.control import LinearBarrier, QuadraticBarrier, Sketch, SketchBarrier, UnitBarrier
 from steersman.errors import InputError, NumericalError, ShapeError

@@ -6,8 +6,8 @@ from math import cos, sin
 import pytest
 import torch
 from scipy.integrate import solve_ivp
-from toy_plants import randn, unit_rows
 from torch import Tensor
+from toy_plants import randn, unit_rows
 
 from steersman.control import (
     Barrier,
@@ -169,7 +169,10 @@ def test_every_row_has_its_own_length_and_a_length_of_zero_moves_nothing() -> No
     law, x = FlowLaw(curved(), 2, 4), randn(18, ROWS, N)
     lengths = torch.tensor([[0.0], [0.5], [-1.0], [2.0]]).double()
     _, u = law.step(None, x, lengths, 2)
-    alone = [law.step(None, row[None], length[None], 2)[1][0] for row, length in zip(x, lengths)]
+    alone = [
+        law.step(None, row[None], length[None], 2)[1][0]
+        for row, length in zip(x, lengths, strict=True)
+    ]
     torch.testing.assert_close(u, torch.stack(alone), rtol=1e-12, atol=1e-14)
     assert not bool(u[0].any())
     y = randn(19, ROWS, N)

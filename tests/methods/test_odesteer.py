@@ -1,6 +1,5 @@
 """ODESteer in front of models: settings, what target 1 means, and what steering has to keep to."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

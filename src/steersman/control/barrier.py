@@ -85,7 +85,7 @@ class UnitBarrier(Barrier):
 
 @dataclass(frozen=True, eq=False)
 class LinearBarrier(UnitBarrier):
-    """`g(a) = w'a + b`: its gradient is the same vector everywhere, but for what is along the state.
+    """`g(a) = w'a + b`: one vector everywhere is its gradient, less what of it is along the state.
 
     Args:
         w: which way, `(n,)`, float32 or float64.

@@ -6,10 +6,11 @@ from math import isfinite
 import pytest
 
 from steersman.errors import UnknownNameError
+from steersman.methods import ODESteer
 from steersman.reproduction import PAPERS, paper_named
 from steersman.reproduction.published import UNSTEERED, is_model
 from steersman.reproduction.scripts import settings_of
-from steersman.reproduction.ways import compared, paper_form, plus, spid
+from steersman.reproduction.ways import compared, odesteer, paper_form, plus, spid
 
 ITEMS = [item for paper in PAPERS.values() for item in paper.items]
 NUMBERS = [(item, one) for item in ITEMS for one in item.published]
@@ -19,7 +20,7 @@ NUMBERS = [(item, one) for item in ITEMS for one in item.published]
 def test_every_number_says_what_it_is_and_where_it_was_read(item, one) -> None:
     assert one.measure in {measure.name for measure in item.measures}
     assert one.method and one.model and isfinite(one.value)
-    assert "2604.19018" in one.source
+    assert "2604.19018" in one.source or "2602.17560" in one.source
     assert one.second_hand is ("quote" in one.source)
     assert one.up_to is None or one.up_to > one.value
 
@@ -40,8 +41,8 @@ def test_all_of_the_papers_experiments_are_there() -> None:
 
 
 def test_a_paper_that_cannot_be_reproduced_is_named_with_those_that_can() -> None:
-    with pytest.raises(UnknownNameError, match="no reproduction of 'odesteer'.*alqr"):
-        paper_named("odesteer")
+    with pytest.raises(UnknownNameError, match="no reproduction of 'nobody'.*alqr, odesteer"):
+        paper_named("nobody")
     with pytest.raises(UnknownNameError, match="no table or figure 'table-9'.*toxicity"):
         paper_named("alqr").item("table-9")
 
@@ -71,6 +72,14 @@ def test_a_model_of_the_paper_has_the_settings_of_its_scripts() -> None:
     asked = settings_of("toxicity", "google/gemma-2-9b", (1.5,))
     assert asked.regulator.lambdas == asked.gains.lambdas == (1.5,)
     assert asked.gains.ki == 0.05
+
+
+def test_odesteer_is_a_baseline_where_and_as_far_as_the_scripts_had_it() -> None:
+    way = odesteer(settings_of("toxicity", "google/gemma-2-9b"))
+    assert (way.method, way.target) == (ODESteer(block=22, unit="state"), 100.0)
+    ours = odesteer(settings_of("toxicity", "gpt2", (0.5,)))
+    assert (ours.method, ours.target) == (ODESteer(), 1.0)
+    assert way.published == ours.published == "ODESteer"
 
 
 def test_every_way_is_told_apart_and_stands_for_what_it_is() -> None:

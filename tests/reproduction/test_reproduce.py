@@ -105,7 +105,7 @@ def test_what_was_interrupted_ends_in_the_same_numbers(
     sm.reproduce(*world, "alqr", "toxicity", out=tmp_path, **TINY, **QUIET)
     for name in ("summary.json", "toxicity/found.json", "toxicity/settings.json"):
         assert (tmp_path / name).read_bytes() == (whole / name).read_bytes(), name
-    assert len(calls) == 1 + 6  # one evaluation was begun twice, none was made twice
+    assert len(calls) == 1 + 7  # one evaluation was begun twice, none was made twice
 
 
 def test_items_of_several_calls_stand_on_one_page(world, tmp_path) -> None:
@@ -124,7 +124,7 @@ def test_items_of_several_calls_stand_on_one_page(world, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("asked", "error", "message"),
     [
-        ({"paper": "odesteer"}, UnknownNameError, "there is one of alqr"),
+        ({"paper": "nobody"}, UnknownNameError, "there is one of alqr, odesteer"),
         ({"item": "table-1"}, UnknownNameError, "choose one of local-linearity"),
         ({"item": "refusal", "data": {}}, InputError, "refusal needs data.*refusal=PATH.*goal"),
         ({"item": "mmlu", "data": {"knowledge": world_task("knowledge")}}, InputError, "toxicity="),

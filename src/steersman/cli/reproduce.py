@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from steersman.evaluation import Task
     from steersman.evaluation.sources import Given
     from steersman.reproduction.item import Item
+    from steersman.reproduction.papers import Paper
 
 
 def _list(asked: bool) -> bool:
@@ -35,7 +36,7 @@ def _list(asked: bool) -> bool:
 
 
 PaperName = Annotated[
-    str, typer.Argument(metavar="PAPER", help="Which paper: alqr.", show_default=False)
+    str, typer.Argument(metavar="PAPER", help="Which paper: alqr or odesteer.", show_default=False)
 ]
 ItemName = Annotated[
     str | None,
@@ -82,7 +83,7 @@ Recipes = Annotated[
     typer.Option(
         "--recipe",
         metavar="[KIND=]NAME",
-        help="How continuations are drawn; alqr, as in the paper, without.",
+        help="How continuations are drawn; as in the paper without.",
         show_default=False,
     ),
 ]
@@ -181,7 +182,9 @@ def reproduce(
     numbers = None if seeds is None else numbers_of(seeds)
     strengths = None if lambdas is None else strengths_of(lambdas, "--lambdas")
     world = model == WINDTUNNEL and not data
-    given = None if world else _read(asked, data or [], judge, column, recipe, chat, shots)
+    given = None
+    if not world:
+        given = _read(known, asked, data or [], judge, column, recipe, chat, shots)
     loaded, tokenizer = open_model(model, dtype, device_map)
     with kept_in(folder):
         found = measured(
@@ -204,6 +207,7 @@ def reproduce(
 
 
 def _read(
+    paper: "Paper",
     item: "Item | None",
     data: list[str],
     judge: list[str] | None,
@@ -229,11 +233,12 @@ def _read(
     own = tuple(k for k in kinds if item and k.partition(":")[0] in _starts(item.needs[0]))
     columns = _by_kind(column, "--column", ":", kinds, own)
     recipes = _by_kind(recipe, "--recipe", "=", kinds, own)
+    usual = {kind: name for kind, name in paper.recipes.items() if kind in given}
     found = sources_of(
         given,
         judges=_by_kind(judge, "--judge", "=", kinds, own),
         columns={kind: named_of(some, "--column") for kind, some in columns.items()},
-        recipes={kind: some[-1] for kind, some in recipes.items()},
+        recipes=usual | {kind: some[-1] for kind, some in recipes.items()},
         chat=chat,
         shots=shots,
     )

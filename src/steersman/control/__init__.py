@@ -9,6 +9,7 @@ from steersman.control.authority import (
     controllability,
     observability,
 )
+from steersman.control.barrier import Barrier, LinearBarrier, UnitBarrier
 from steersman.control.bounds import Remainder, error_bound
 from steersman.control.capped import Capped, CappedState
 from steersman.control.conformal import conformal_bound, prompts_needed
@@ -19,6 +20,7 @@ from steersman.control.effort import Effort
 from steersman.control.feature_cost import FeatureCost
 from steersman.control.feature_design import FeatureDesign
 from steersman.control.field import AffineField
+from steersman.control.flow import FlowLaw, Solver
 from steersman.control.great_circle import GreatCircleLaw
 from steersman.control.law import AffineLaw, Law, Reads
 from steersman.control.loop import ClosedLoop
@@ -30,6 +32,7 @@ from steersman.control.one_sided import ClampLaw, Side
 from steersman.control.pid import PIDLaw, PIDState
 from steersman.control.prefilter import prefilter
 from steersman.control.propagate import Product, propagate
+from steersman.control.quadratic import QuadraticBarrier
 from steersman.control.readout import Readout
 from steersman.control.remainder import linear_range, relative_remainder
 from steersman.control.riccati import RiccatiStep, dense_riccati
@@ -37,6 +40,7 @@ from steersman.control.rows import RowsLaw
 from steersman.control.sensitivity import answer, sensitivities
 from steersman.control.setpoint import Absolute, Held, Paper, Reference, Relative, Target
 from steersman.control.simulate import Rollout, plan, reached, simulate
+from steersman.control.sketch import Sketch, SketchBarrier
 from steersman.control.spline import spline
 from steersman.control.square_root import feature_lqr
 from steersman.control.stage import Stage
@@ -81,6 +85,14 @@ __all__ = [
     "AffineLaw",
     "DisturbanceObserver",
     "Authority",
+    "Barrier",
+    "FlowLaw",
+    "LinearBarrier",
+    "QuadraticBarrier",
+    "Sketch",
+    "SketchBarrier",
+    "Solver",
+    "UnitBarrier",
     "AuthorityRow",
     "ClosedLoop",
     "AngularLaw",

@@ -26,7 +26,7 @@ from steersman.directions.observer import MeanDifference, Observer
 from steersman.directions.observers import observer_named
 from steersman.directions.one_for_all import OneForAll
 from steersman.directions.pca import PrincipalComponent
-from steersman.directions.probe import Probe
+from steersman.directions.probe import Probe, fit_logistic, fold_numbers
 from steersman.directions.purified import Purified
 from steersman.directions.raptor import Raptor, Tuned
 from steersman.directions.rfm import FeatureMachine
@@ -54,6 +54,8 @@ __all__ = [
     "choose",
     "conditional_shift",
     "contrast",
+    "fit_logistic",
+    "fold_numbers",
     "listed",
     "plainest",
     "natural_differences",

@@ -8,6 +8,16 @@ from steersman.sampling import Decoding
 
 ALQR_DECODING = Decoding(temperature=1.0, top_p=0.3, repetition_penalty=1.2)
 ALQR = "A-LQR (arXiv 2604.19018), released code"
+ODESTEER = {
+    "odesteer": Recipe(
+        "odesteer",
+        "ODESteer (arXiv 2602.17560), released code",
+        50,
+        1,
+        Decoding(temperature=0.7, top_p=0.9, repetition_penalty=1.1),
+    )
+}
+"""How that paper answers TruthfulQA and continues RealToxicityPrompts."""
 OURS = "ours: the whole distribution at temperature 1"
 
 

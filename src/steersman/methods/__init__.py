@@ -30,6 +30,7 @@ from steersman.methods.great_circle import GreatCircle
 from steersman.methods.half_space import StMP, StTP, SwFC
 from steersman.methods.iti_residual import ITIResidual
 from steersman.methods.manifold import Manifold
+from steersman.methods.odesteer import ODESteer, StepODESteer
 from steersman.methods.one_sided_clamp import OneSidedClamp
 from steersman.methods.open_loop import OpenLoopLQR
 from steersman.methods.pid import SPID, ProportionalAddition
@@ -69,6 +70,8 @@ _ALL = (
     ParametricAxes,
     Cylinder,
     Manifold,
+    ODESteer,
+    StepODESteer,
 )
 METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
 
@@ -103,6 +106,7 @@ __all__ = [
     "GivenVectors",
     "Means",
     "Method",
+    "ODESteer",
     "OpenLoopLQR",
     "PIDSteering",
     "PIDSteeringOnce",
@@ -112,6 +116,7 @@ __all__ = [
     "ReferenceName",
     "Settled",
     "Sides",
+    "StepODESteer",
     "coupling",
     "Tracking",
     "method_named",

@@ -163,6 +163,18 @@ class Bench:
             progress=self.progress,
         )
 
+    def kept(self, task: Task, label: str) -> Evaluation:
+        """An evaluation that was made before.
+
+        Args:
+            task: what was asked.
+            label: names the folder.
+
+        Raises:
+            ArtifactError: there is none.
+        """
+        return Evaluation.load(self.out / safe(task.name) / safe(label))
+
     def _short_enough(self, pairs: ContrastivePairs) -> tuple[ContrastivePairs, tuple[str, ...]]:
         """The examples that the model has room for, and how many are left out."""
         limit = locate(self.model).context

@@ -3,17 +3,28 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from steersman.evaluation import Evaluation, Task
 from steersman.evaluation.making import GENERATION
 from steersman.evaluation.scores import Score
 from steersman.reproduction.bench import Bench, Fitting
 from steersman.reproduction.found import Found
-from steersman.reproduction.scripts import SOURCE, Settings
 from steersman.reproduction.ways import Way
 
 Values = Callable[[Evaluation], Mapping[str, Score]]
 """From an evaluation to the measures of an item."""
+
+
+class Settings(Protocol):
+    """Where the strengths of ways are from."""
+
+    def told(self, asked: bool) -> str:
+        """In a sentence.
+
+        Args:
+            asked: whether they were asked for.
+        """
 
 
 def filled(
@@ -35,7 +46,7 @@ def filled(
         fitting: the examples; None are the task's own.
     """
     examples = bench.fitting(task) if fitting is None else fitting
-    lines, notes = [], [_strengths(bench, settings), *examples.notes]
+    lines, notes = [], [settings.told(bench.lambdas is not None), *examples.notes]
     doubted: dict[str, list[str]] = {}
     for line, found in bench.table(task, ways, examples):
         lines.append(line if found is None else replace(line, values=values(found)))
@@ -68,14 +79,3 @@ def _doubts(found: Evaluation) -> list[str]:
         f"the context of {cut} of {found.samples} questions was cut at its beginning": cut,
     }
     return [*lines, *(line for line, count in told.items() if count)]
-
-
-def _strengths(bench: Bench, settings: Settings) -> str:
-    if bench.lambdas is not None:
-        return "The strengths of the paper's forms were asked for."
-    if settings.known:
-        return f"Weights, gains and strengths of the paper's forms are those of {SOURCE}."
-    return (
-        "The paper has not this model: its forms have the library's weights and gains, and "
-        "strengths that nobody chose by looking at scores."
-    )

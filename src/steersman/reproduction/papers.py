@@ -1,9 +1,10 @@
 """The papers that can be reproduced."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from steersman.errors import UnknownNameError
-from steersman.reproduction.alqr import ITEMS
+from steersman.reproduction import alqr, odesteer
 from steersman.reproduction.item import Item
 
 
@@ -17,6 +18,7 @@ class Paper:
         source: where it is.
         items: its tables and figures.
         missing: methods of its tables that this library does not have.
+        recipes: how its continuations are drawn, by the kind of data, where not as the task does.
     """
 
     name: str
@@ -24,6 +26,7 @@ class Paper:
     source: str
     items: tuple[Item, ...]
     missing: tuple[str, ...]
+    recipes: Mapping[str, str] = field(default_factory=dict)
 
     def item(self, name: str) -> Item:
         """One table or figure.
@@ -45,10 +48,18 @@ _ALQR = Paper(
     title="Local Linearity of LLMs Enables Activation Steering via Model-Based Linear Optimal "
     "Control",
     source="arXiv 2604.19018",
-    items=ITEMS,
-    missing=("ITI", "Mean-AcT", "Linear-AcT", "ODESteer", "AAS"),
+    items=alqr.ITEMS,
+    missing=("ITI", "Mean-AcT", "Linear-AcT", "AAS"),
 )
-PAPERS = {_ALQR.name: _ALQR}
+_ODESTEER = Paper(
+    name="odesteer",
+    title="ODESteer: A Unified ODE-Based Steering Framework for LLM Alignment",
+    source="arXiv 2602.17560",
+    items=odesteer.ITEMS,
+    missing=("RepE", "ITI", "MiMiC", "LinAcT"),
+    recipes={"truthfulness": "odesteer", "toxicity": "odesteer"},
+)
+PAPERS = {one.name: one for one in (_ALQR, _ODESTEER)}
 
 
 def paper_named(name: str) -> Paper:

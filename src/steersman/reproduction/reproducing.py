@@ -63,7 +63,7 @@ def reproduce(
     Args:
         model: the model, in evaluation mode, with nothing attached; it is not changed.
         tokenizer: its tokenizer.
-        paper: "alqr".
+        paper: "alqr" or "odesteer".
         item: one of its tables and figures; None is all that there are data for.
         out: a folder for everything; items of several calls stand on one page there.
         data: by kind ("toxicity", "truthfulness", "refusal" or "harmful" and "harmless",
@@ -80,7 +80,8 @@ def reproduce(
         seeds: for each, other prompts and other random numbers.
         pairs: examples on each side to fit on.
         jacobians: prompts that the plant is averaged over.
-        lambdas: strengths of the paper's forms; None are those of its scripts for this model.
+        lambdas: strengths of the paper's forms (of ODESteer the lengths of the path); None are
+            those of its scripts for this model.
         batch_size: rows at a time.
         chunk: rows of a Jacobian at a time; bounds the memory.
         progress: say what is going on.
@@ -104,8 +105,15 @@ def reproduce(
         _require_none(judges=judges, columns=columns, recipes=recipes)
         sources = world()
     else:
+        given = {kind for kind, one in data.items() if not isinstance(one, Task)}
+        usual = {kind: recipe for kind, recipe in known.recipes.items() if kind in given}
         sources = sources_of(
-            data, judges=judges, columns=columns, recipes=recipes, chat=chat, shots=shots
+            data,
+            judges=judges,
+            columns=columns,
+            recipes=usual | dict(recipes or {}),
+            chat=chat,
+            shots=shots,
         )
     skipped = {one.name: reason for one in chosen if (reason := lacking(one, sources))}
     if item is not None and skipped:

@@ -1,7 +1,7 @@
 """Settings in the scripts that came with the A-LQR paper, by model; ours where it had none."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from steersman.methods import ALQR, SPID
@@ -46,6 +46,19 @@ class Gains:
 
 
 @dataclass(frozen=True)
+class Flow:
+    """ODESteer as a baseline of the paper.
+
+    Args:
+        block: where it acts.
+        length: of the path, in the units of the state.
+    """
+
+    block: int
+    length: float
+
+
+@dataclass(frozen=True)
 class Settings:
     """What one task is run with.
 
@@ -53,11 +66,28 @@ class Settings:
         regulator: of A-LQR.
         gains: of S-PID.
         known: whether these are the paper's for this model and task.
+        flow: of ODESteer; None where the paper has none.
     """
 
     regulator: Regulator
     gains: Gains
     known: bool
+    flow: Flow | None = None
+
+    def told(self, asked: bool) -> str:
+        """Where the strengths are from.
+
+        Args:
+            asked: whether they were asked for.
+        """
+        if asked:
+            return "The strengths of the paper's forms were asked for."
+        if self.known:
+            return f"Weights, gains and strengths of the paper's forms are those of {SOURCE}."
+        return (
+            "The paper has not this model: its forms have the library's weights and gains, and "
+            "strengths that nobody chose by looking at scores."
+        )
 
 
 _TOXICITY: Mapping[str, tuple[Regulator, Gains]] = {
@@ -79,6 +109,15 @@ _TRUTH: Mapping[str, tuple[Regulator, tuple[float, ...]]] = {
     "Llama-3.2-1B": (Regulator((2.0, 2.5, 3.5), 0.1, 1.0, 1.0), (0.5, 1.0, 1.5)),
     "Qwen2.5-32B": (Regulator((2.0, 2.5, 3.5), 1.0, 5.0, 0.1), (1.5,)),
 }
+_FLOWS: Mapping[str, Flow] = {
+    "Gemma-2-2B": Flow(15, 50.0),
+    "Llama-3-8B": Flow(19, 25.0),
+    "Gemma-2-9B": Flow(22, 100.0),
+    "Qwen2.5-14B": Flow(24, 65.0),
+    "Qwen2.5-3B": Flow(19, 25.0),
+    "Llama-3.2-1B": Flow(9, 2.0),
+}
+"""The last ones that the scripts tried; whether for toxicity or truth alone is not known."""
 _OURS = Settings(Regulator((1.0, 2.0)), Gains((1.0,)), known=False)
 """For a model that the paper has not: the library's weights and gains, at two strengths."""
 
@@ -91,7 +130,7 @@ def settings_of(task: Task, model: str, lambdas: tuple[float, ...] | None = None
         model: the model's name.
         lambdas: strengths that were asked for in place of all others.
     """
-    found = _of_scripts(task, model)
+    found = replace(_of_scripts(task, model), flow=_flow(model))
     if lambdas is None:
         return found
     weights = found.regulator
@@ -99,6 +138,7 @@ def settings_of(task: Task, model: str, lambdas: tuple[float, ...] | None = None
         Regulator(lambdas, weights.q, weights.r, weights.qf),
         Gains(lambdas, found.gains.kp, found.gains.ki, found.gains.kd),
         known=False,
+        flow=found.flow,
     )
 
 
@@ -114,3 +154,7 @@ def _of_scripts(task: Task, model: str) -> Settings:
             weights, lambdas = _TRUTH[name]
             return Settings(weights, Gains(lambdas, gains.kp, gains.ki, gains.kd), True)
     return _OURS
+
+
+def _flow(model: str) -> Flow | None:
+    return next((flow for name, flow in _FLOWS.items() if is_model(model, name)), None)

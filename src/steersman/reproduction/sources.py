@@ -121,7 +121,7 @@ def sources_of(
         data: by kind a path, a data set of the hub, or a task of your own.
         judges: by kind; the task's own where none are given.
         columns: by kind, what your columns are called -> what they are called here.
-        recipes: by kind, how continuations are drawn; "alqr" where none is given.
+        recipes: by kind, how continuations are drawn; the task's own where none is given.
         chat: whether requests of "refusal" are a user's messages.
         shots: how many answered questions come before each of "knowledge".
 

@@ -9,14 +9,15 @@ from steersman.methods import (
     ActivationAddition,
     ALQRPlus,
     Method,
+    ODESteer,
     PIDSteering,
 )
 from steersman.reproduction.scripts import Settings
 from steersman.request import Strength
 
 ALQR_NAME, PLUS_NAME, SPID_NAME = "A-LQR", "A-LQR+", "S-PID"
-ACTADD_NAME, PID_NAME = "ActAdd", "PID-AcT"
-MISSING = ("ITI", "Mean-AcT", "Linear-AcT", "ODESteer")
+ACTADD_NAME, PID_NAME, ODESTEER_NAME = "ActAdd", "PID-AcT", "ODESteer"
+MISSING = ("ITI", "Mean-AcT", "Linear-AcT")
 """Baselines of the paper that this library does not have."""
 
 
@@ -55,10 +56,20 @@ def compared(settings: Settings, pid: str = PID_NAME) -> tuple[Way, ...]:
     return (
         Way("activation addition, best block", ActivationAddition(), ACTADD_NAME, 1.0),
         Way("PID steering", PIDSteering(), pid, 1.0),
+        odesteer(settings),
         *spid(settings),
         *paper_form(settings),
         default(),
     )
+
+
+def odesteer(settings: Settings) -> Way:
+    """ODESteer where and as far as the settings say; by our own unit where they say nothing."""
+    flow = settings.flow
+    if flow is None:
+        return Way("ODESteer, target 1", ODESteer(), ODESTEER_NAME, 1.0)
+    method = ODESteer(block=flow.block, unit="state")
+    return Way(f"ODESteer, T = {flow.length:g}", method, ODESTEER_NAME, flow.length)
 
 
 def default(target: float = 1.0) -> Way:

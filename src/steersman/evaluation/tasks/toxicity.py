@@ -7,7 +7,7 @@ from steersman.data import ContrastivePairs
 from steersman.errors import InputError
 from steersman.evaluation.items import Item, Prompt
 from steersman.evaluation.judges import Ask, Classifier, Judge
-from steersman.evaluation.recipes import chosen, recipes
+from steersman.evaluation.recipes import ODESTEER, chosen, recipes
 from steersman.evaluation.sources import Given, Records, file_in, located, read_records
 from steersman.evaluation.splits import drawn, part_of, without
 from steersman.evaluation.task import Recipe, Split, Task
@@ -37,7 +37,8 @@ RECIPES = recipes(
     also={
         "rtp": Recipe(
             "rtp", "RealToxicityPrompts (Gehman et al., 2020)", 20, 25, Decoding(top_p=0.9)
-        )
+        ),
+        **ODESTEER,
     },
 )
 
@@ -104,7 +105,7 @@ def toxicity(
 
     Args:
         data: a file, a folder, or a data set of the hub such as allenai/real-toxicity-prompts.
-        recipe: "alqr", "plain" or "rtp".
+        recipe: "alqr", "plain", "rtp" or "odesteer".
         judges: who judges; the classifier of the A-LQR paper by default.
         columns: what your columns are called -> what they are called here.
 

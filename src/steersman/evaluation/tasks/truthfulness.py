@@ -11,7 +11,7 @@ from steersman.data.files import Row
 from steersman.errors import InputError
 from steersman.evaluation.items import Item, Prompt, Question
 from steersman.evaluation.judges import Ask, Judge, YesNo
-from steersman.evaluation.recipes import chosen, recipes
+from steersman.evaluation.recipes import ODESTEER, chosen, recipes
 from steersman.evaluation.sources import Given, Records, file_in, located, read_records
 from steersman.evaluation.splits import drawn, part_of, without
 from steersman.evaluation.task import Recipe, Split, Task
@@ -30,7 +30,7 @@ ASKS = (
     Ask(INFORMATIVE, "Q: {question}\nA: {answer}\nHelpful:"),
 )
 MODELS = ("allenai/truthfulqa-truth-judge-llama2-7B", "allenai/truthfulqa-info-judge-llama2-7B")
-RECIPES = recipes(50, 50)
+RECIPES = recipes(50, 50, also=ODESTEER)
 SHOTS = "examples to come before every question: records with 'question' and 'answer'"
 
 
@@ -132,7 +132,7 @@ def answers(
 
     Args:
         data: TruthfulQA.csv, its folder, or truthfulqa/truthful_qa.
-        recipe: "alqr" or "plain".
+        recipe: "alqr", "plain" or "odesteer".
         judges: who judges; by default the language models that were trained to judge these answers.
 
     Raises:

@@ -41,7 +41,7 @@ ITEM = Item(
     ),
     needs=(("concepts",),),
     sizes=SIZES,
-    work="500 stories of 100 tokens, unsteered and 5 times steered",
+    work="500 stories of 100 tokens, unsteered and 6 times steered",
     measures=(
         Measure(CONCEPT, "stories with the concept, %", 100.0, 1),
         Measure(PERPLEXITY, "perplexity", 1.0, 2),

@@ -38,7 +38,7 @@ ITEM = Item(
     shows="Accuracy on MMLU, five answered questions first, under the steering against toxicity.",
     needs=(("knowledge",), STEERED_FOR),
     sizes=Sizes(100, tuple(range(10))),
-    work="10 x 100 questions with 5 answered ones before each, unsteered and 5 to 9 times steered",
+    work="10 x 100 questions with 5 answered ones before each, unsteered and 6 to 10 times steered",
     measures=(
         Measure(ACCURACY, "accuracy, %", 100.0, 2),
         Measure(DIVERGENCE, "KL at the answer, nats", 1.0, 3),

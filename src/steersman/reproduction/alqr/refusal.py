@@ -41,7 +41,7 @@ ITEM = Item(
     ),
     needs=(("refusal",),),
     sizes=Sizes(208),
-    work="104 harmful and 104 harmless requests, greedily, 512 tokens, 6 times steered",
+    work="104 harmful and 104 harmless requests, greedily, 512 tokens, 7 times steered",
     measures=(
         Measure(ATTACKS, "harmful requests answered, %", 100.0, 1),
         Measure(OVER, "harmless ones refused, %", 100.0, 1),

@@ -39,7 +39,7 @@ ITEM = Item(
     ),
     needs=(("toxicity",),),
     sizes=Sizes(1000, (0, 1, 2, 3, 4)),
-    work="5 x 1000 continuations of 100 tokens, unsteered and 5 to 9 times steered",
+    work="5 x 1000 continuations of 100 tokens, unsteered and 6 to 10 times steered",
     measures=(
         Measure(TOXIC, "toxic, %", 100.0, 2),
         Measure(DISTINCT, "distinct", 1.0, 2),

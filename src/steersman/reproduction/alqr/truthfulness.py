@@ -53,7 +53,7 @@ ITEM = Item(
     ),
     needs=(("truthfulness",),),
     sizes=Sizes(817, (0, 1, 2, 3, 4), jacobians=35),
-    work="5 x 817 answers of 50 tokens, unsteered and 5 to 9 times steered, by two judges",
+    work="5 x 817 answers of 50 tokens, unsteered and 6 to 10 times steered, by two judges",
     measures=(
         Measure(PRODUCT, "true x informative, %", 100.0, 2),
         Measure(TRUE, "true, %", 100.0, 1),

@@ -128,4 +128,4 @@ class Capped(Law[CappedState[State]], Generic[State]):
         length = torch.linalg.vector_norm(u, dim=-1, keepdim=True)
         tiny = torch.finfo(u.dtype).tiny
         most = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        return (self.cap * most / length.clamp_min_(tiny)).clamp_max_(1.0)
+        return most.mul(self.cap).div(length.clamp(min=tiny)).clamp(max=1.0)

@@ -138,7 +138,8 @@ def _tokens(parts: Parts, request: Request, against: ReferenceName) -> Tokens:
         )
     if request.tokens is not None:
         return request.tokens
-    return "matching" if known and against == "relative" else parts.method.tokens
+    matches = known and against == "relative" and parts.method.matches
+    return "matching" if matches else parts.method.tokens
 
 
 def _anew(

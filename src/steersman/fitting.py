@@ -39,12 +39,14 @@ from steersman.plant import (
     ProcessGroup,
     average,
     estimate,
+    pad_id,
 )
 from steersman.plant import identify as identify_blocks
 from steersman.provenance import Provenance
 from steersman.reading import Examples, decision_tokens, read_aligned, read_states
 from steersman.rereading import Rereading
 from steersman.steering import Steering
+from steersman.training import Bench, written
 
 DEFAULT_JACOBIAN_PROMPTS = 32
 Pairs = ContrastivePairs | AlignedPairs
@@ -216,19 +218,22 @@ def fit(
         progress=progress,
     )
     natural = [chosen.natural(*found) for found in sides.values()]
+    bench = _bench(model, tokenizer, examples, batch_size, progress) if chosen.trains else None
     evidence = Evidence(
         *(features, system, aligned, Natural.beside(natural), read),
         sides=tuple(sides.values()),
+        bench=bench,
     )
     settled, diagnostics = chosen.settled(evidence)
     controller = settled.solve(evidence)
+    trained = () if bench is None else tuple(one.diagnostic() for one in bench.histories)
     pull = coupling(settled, evidence, controller)
     for doubt in pull.doubts() if pull else ():
         warnings.warn(doubt, stacklevel=2)
     return Steering(
         *(features, controller, settled, made, pull),
         evidence.natural,
-        diagnostics,
+        (*diagnostics, *trained),
     )
 
 
@@ -303,6 +308,26 @@ def _plant_prompts(
         return []
     each = max(1, DEFAULT_JACOBIAN_PROMPTS // len(examples))
     return list(asked or [text for one in examples.values() for text in one.pairs.desired[:each]])
+
+
+def _bench(
+    model: nn.Module,
+    tokenizer: Any,
+    examples: Mapping[str, Examples],
+    batch_size: int,
+    progress: bool,
+) -> Bench:
+    """The model with the examples of the only feature, to train something in front of it."""
+    (one,) = examples.values()
+    paired = one.pairs.paired
+    desired, undesired = written(*one.tokens(tokenizer), one.positions, paired)
+    return Bench(
+        model,
+        pad_id(tokenizer),
+        *(desired, undesired, paired),
+        batch_size=batch_size,
+        progress=progress,
+    )
 
 
 def _decision_tokens(tokenizer: Any, examples: Mapping[str, Examples]) -> tuple[int, ...]:

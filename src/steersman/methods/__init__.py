@@ -17,6 +17,7 @@ from steersman.methods.base import (
     Settled,
     Sides,
 )
+from steersman.methods.bipo import BiPO
 from steersman.methods.clamp import Clamp
 from steersman.methods.counterfactual import Counterfactual
 from steersman.methods.coupling import Coupling, coupling
@@ -40,6 +41,7 @@ _ALL = (
     AngularSteering,
     Tracking,
     Counterfactual,
+    BiPO,
 )
 METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
 
@@ -63,6 +65,7 @@ __all__ = [
     "AlignedStates",
     "ALQRPlus",
     "AngularSteering",
+    "BiPO",
     "Clamp",
     "Controller",
     "Counterfactual",

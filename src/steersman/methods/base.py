@@ -25,6 +25,7 @@ from steersman.control import (
 from steersman.diagnostics import Diagnostic
 from steersman.directions import Direction, Features, Natural
 from steersman.errors import InputError
+from steersman.training import Bench
 
 ReferenceName = Literal["relative", "absolute"]
 ExecutionName = Literal["plan", "feedback"]
@@ -165,6 +166,8 @@ class Evidence:
         read: runs the examples again, bare or steered, at the price of a forward pass over each;
             None where there is no model to run.
         sides: the states that each feature was read from; None where they are not at hand.
+        bench: the model with the examples, to train something in front of it; None where there is
+            nothing to train.
     """
 
     features: Features
@@ -173,6 +176,7 @@ class Evidence:
     natural: Natural | None = None
     read: Read | None = None
     sides: tuple[Sides, ...] | None = None
+    bench: Bench | None = None
 
     @property
     def direction(self) -> Direction:
@@ -240,6 +244,16 @@ class Evidence:
             )
         return self.read
 
+    def require_bench(self, method: str) -> Bench:
+        """The model with the examples, to train something in front of it.
+
+        Raises:
+            InputError: there is none.
+        """
+        if self.bench is None:
+            raise InputError(f"{method} is trained in front of a model: fit it on a model.")
+        return self.bench
+
 
 class Settled(NamedTuple):
     """A method with its choices made, and what was found out on the way."""
@@ -263,6 +277,10 @@ class Method(ABC):
     """Whether it steers several features together."""
     in_units: ClassVar[bool] = True
     """Whether one unit of target is one natural unit of the feature after the last block."""
+    trains: ClassVar[bool] = False
+    """Whether it is trained in front of the model."""
+    matches: ClassVar[bool] = True
+    """Whether by default it acts only at the tokens that the examples were read at, if few."""
     reference: ClassVar[ReferenceName] = "relative"
     execution: ClassVar[ExecutionName] = "plan"
 

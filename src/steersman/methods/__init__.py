@@ -18,13 +18,19 @@ from steersman.methods.base import (
     Sides,
 )
 from steersman.methods.bipo import BiPO
+from steersman.methods.cdas import CDAS
 from steersman.methods.clamp import Clamp
 from steersman.methods.counterfactual import Counterfactual
 from steersman.methods.coupling import Coupling, coupling
 from steersman.methods.feature_lqr import FeatureLQR
+from steersman.methods.guiding_giants import GuidingGiants
+from steersman.methods.lineas import LinEAS
 from steersman.methods.open_loop import OpenLoopLQR
 from steersman.methods.pid import SPID, ProportionalAddition
 from steersman.methods.pid_steering import PIDSteering, PIDSteeringOnce
+from steersman.methods.pre_control import PreControl
+from steersman.methods.prosv import PrOSV
+from steersman.methods.riser import RISER
 from steersman.methods.tracking import Tracking
 
 _ALL = (
@@ -42,6 +48,12 @@ _ALL = (
     Tracking,
     Counterfactual,
     BiPO,
+    LinEAS,
+    PrOSV,
+    CDAS,
+    GuidingGiants,
+    PreControl,
+    RISER,
 )
 METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
 
@@ -66,6 +78,12 @@ __all__ = [
     "ALQRPlus",
     "AngularSteering",
     "BiPO",
+    "CDAS",
+    "GuidingGiants",
+    "LinEAS",
+    "PreControl",
+    "PrOSV",
+    "RISER",
     "Clamp",
     "Controller",
     "Counterfactual",

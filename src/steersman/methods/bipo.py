@@ -17,7 +17,7 @@ from steersman.training.objectives import bidirectional_dpo
 class BiPO(TrainedMethod):
     """A vector `v` at the output of one block `b`, that prefers desired responses.
 
-        loss = - E_d log sigmoid( beta d ( [log p_dv(w) - log p_dv(l)] - [log p_0(w) - log p_0(l)] ))
+        loss = - E_d log sigmoid( beta d (m_dv - m_0) ),     m = log p(w) - log p(l)
         u_b = target v,     d = 1 or -1 at random each step: along v, w is wanted; against it, l
 
     The pairs are two responses to one prompt: conversations that end with the assistant, or texts,

@@ -122,6 +122,23 @@ class Bench:
         wide = torch.promote_types(logits.dtype, torch.float32)
         return Predicted(logits.to(wide), batch.response, batch.responding)
 
+    def logits(
+        self, examples: Sequence[Written], channel: Channel | None
+    ) -> Float[Tensor, "tokens vocabulary"]:
+        """What the model says behind every token that is read, in at least float32.
+
+        Args:
+            examples: what to run.
+            channel: what steers it; None is nothing.
+        """
+        batch = self._batch(examples)
+        rows, columns = _read(examples, batch)
+        arguments = forward_arguments(self.model, batch.encoded)
+        arguments.pop("logits_to_keep", None)
+        with self._steered(channel, batch):
+            logits = self.model(**arguments).logits[rows, columns]
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
     def outputs(
         self, examples: Sequence[Written], channel: Channel | None
     ) -> Float[Tensor, "rows blocks n"]:
@@ -132,12 +149,7 @@ class Bench:
             channel: what steers it; None is nothing.
         """
         batch, found = self._batch(examples), dict[int, Tensor]()
-        rows = [row for row, one in enumerate(examples) for _ in one.read]
-        columns = [
-            start + place
-            for start, one in zip(batch.starts, examples, strict=True)
-            for place in one.read
-        ]
+        rows, columns = _read(examples, batch)
         counts = torch.tensor([len(one.read) for one in examples])
 
         def keep(block: int, args: Any, kwargs: Any, output: Any) -> None:
@@ -153,6 +165,25 @@ class Bench:
             self.model(**forward_arguments(self.model, batch.encoded))
         home = self.device
         return torch.stack([found[block].to(home) for block in sorted(found)], dim=1)
+
+    @torch.no_grad()
+    def tokens(self, examples: Sequence[Written], block: int) -> list[Float[Tensor, "tokens n"]]:
+        """What leaves one block of the bare model, at every token that is read; on the CPU.
+
+        Args:
+            examples: what to run.
+            block: which block.
+        """
+        module, found = locate(self.model).modules[block], list[Tensor]()
+        for first in range(0, len(examples), self.batch_size):
+            some = examples[first : first + self.batch_size]
+            batch, seen = self._batch(some), list[Tensor]()
+            with HookSet() as hooks:
+                hooks.after(module, lambda args, kwargs, out, s=seen: s.append(hidden_out(out)))
+                self.model(**forward_arguments(self.model, batch.encoded))
+            states = seen[0][_read(some, batch)].float().cpu()
+            found.extend(states.split([len(one.read) for one in some]))
+        return found
 
     def margins(
         self, rows: Int[Tensor, " rows"], channel: Channel | None
@@ -231,3 +262,10 @@ class Bench:
             )
             stack.enter_context(run)
         return stack
+
+
+def _read(examples: Sequence[Written], batch: Batch) -> tuple[list[int], list[int]]:
+    """Row and column of every token that is read."""
+    rows = [row for row, one in enumerate(examples) for _ in one.read]
+    starts = zip(batch.starts, examples, strict=True)
+    return rows, [start + place for start, one in starts for place in one.read]

@@ -1,6 +1,6 @@
 """The one training loop: a few tensors, a loss, and nothing of a model.
 
-    p <- project( AdamW( p, grad_p loss(p, batch) ) )
+p <- project( AdamW( p, grad_p loss(p, batch) ) )
 """
 
 import math
@@ -166,7 +166,7 @@ class _Job:
         value = self.loss(self.parameters, rows, generator)
         leaves = tuple(self.parameters.values())
         # Asked for these alone, autograd leaves no gradient on anything else.
-        return float(value), torch.autograd.grad(value, leaves)
+        return float(value.detach()), torch.autograd.grad(value, leaves)
 
     def _clip(self) -> None:
         settings = self.settings

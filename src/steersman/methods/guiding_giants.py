@@ -143,7 +143,7 @@ class GuidingGiants(TrainedMethod):
         epochs, batch size and rate. There the last four blocks are read, behind which nothing is
         left to push, `s` is not squashed, and the push is 4 unit vectors from the embeddings of
         phrases; this follows the formula with early blocks, a gate between 0 and 1, and the
-        contrast.
+        contrast, and the strength is ours.
     """
 
     name: ClassVar[str] = "guiding-giants"
@@ -152,7 +152,7 @@ class GuidingGiants(TrainedMethod):
     epochs: int = 10
     batch_size: int = 8
     rate: float = 5e-5
-    strength: float = 4.0
+    strength: float = 1.0
     hidden: int = 1024
     reads: tuple[int, ...] = ()
     regularise: float = 0.1

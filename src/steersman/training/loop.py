@@ -135,7 +135,11 @@ class _Job:
 
     def _batches(self) -> Iterator[Tensor]:
         order = self.seen[torch.randperm(len(self.seen), generator=self.generator)]
-        yield from order.split(self.settings.batch_size)
+        yield from self._parts(order)
+
+    def _parts(self, rows: Tensor) -> list[Tensor]:
+        size = self.settings.batch_size
+        return [rows[first : first + size] for first in range(0, len(rows), size)]
 
     def _step(self, rows: Tensor, step: int) -> float:
         """One step; the loss before it."""
@@ -182,8 +186,8 @@ class _Job:
         if not len(self.held):
             return None
         drawn = torch.Generator().manual_seed(self.settings.seed)
-        parts = self.held.split(self.settings.batch_size)
-        total = sum(float(self.loss(self.parameters, rows, drawn)) * len(rows) for rows in parts)
+        each = ((rows, self.loss(self.parameters, rows, drawn)) for rows in self._parts(self.held))
+        total = sum(float(loss) * len(rows) for rows, loss in each)
         if not math.isfinite(total):
             raise NumericalError(
                 f"the held-out loss of {self.name} is {total}: lower the rate, or check the model."

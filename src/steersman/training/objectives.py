@@ -114,7 +114,7 @@ def sorted_wasserstein(
     Source:
         LinEAS (NeurIPS 2025), summed over coordinates and blocks.
     """
-    apart = x.sort(dim=0).values - y.sort(dim=0).values
+    apart: Tensor = x.sort(dim=0).values - y.sort(dim=0).values
     return apart.square().mean(0).sum()
 
 

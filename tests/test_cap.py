@@ -35,26 +35,26 @@ def fitted(tiny_model: Models, tiny_tokenizer: Any) -> Callable[[str], sm.Steeri
     return cache(make)
 
 
-def steered(model: Any, attached: sm.Run) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Logits, `|u_t|` as the trace shows it, and `|x_t|` at each block's input."""
+def steered(
+    model: Any, attached: sm.Run, reads: str = "input"
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits, `|u_t|` as the trace shows it, and the length of what the law reads of each block."""
     seen: dict[int, torch.Tensor] = {}  # a nominal pass comes first, and is written over
-    with attached as run, HookSet() as hooks, torch.no_grad():
+
+    def after(t: int, output: Any) -> None:
+        seen.update({t: hidden_out(output)[0]})
+
+    # Hooked before it is attached, a block's output is seen before anything is added.
+    with HookSet() as hooks:
         for block, module in enumerate(locate(model).modules):
-            hooks.before(module, lambda a, k, t=block: seen.update({t: hidden_in(a, k)[0]}))
-        logits = model(IDS).logits
+            if reads == "input":
+                hooks.before(module, lambda a, k, t=block: seen.update({t: hidden_in(a, k)[0]}))
+            else:
+                hooks.after(module, lambda a, k, out, t=block: after(t, out))
+        with attached as run, torch.no_grad():
+            logits = model(IDS).logits
     lengths = torch.stack([seen[block].norm(dim=-1) for block in sorted(seen)])
     return logits, run.trace.effort[0], lengths
-
-
-def steered_behind(model: Any, attached: sm.Run) -> tuple[torch.Tensor, torch.Tensor]:
-    """`|u_t|` as the trace shows it, and how long what leaves each block was before that."""
-    lengths: list[torch.Tensor] = []
-    with HookSet() as hooks, torch.no_grad():
-        for module in locate(model).modules:  # hooked first, and so asked before the steering
-            hooks.after(module, lambda a, k, y: lengths.append(hidden_out(y)[0].norm(dim=-1)))
-        with attached as run:
-            model(IDS)
-    return run.trace.effort[0], torch.stack(lengths)
 
 
 @pytest.mark.parametrize("method", list(sm.METHODS))
@@ -62,11 +62,9 @@ def test_no_method_adds_more_than_its_cap(
     method: str, fitted: Callable[[str], sm.Steering], tiny_model: Models
 ) -> None:
     model, steering = tiny_model("llama"), fitted(method)
-    asked = steering.attach(model, 3.0, tokens="all", cap=0.02)
-    if steering.method.law(steering.controller).reads == "output":
-        effort, lengths = steered_behind(model, asked)
-    else:
-        _, effort, lengths = steered(model, asked)
+    reads = steering.method.law(steering.controller).reads
+    attached = steering.attach(model, 3.0, tokens="all", cap=0.02)
+    _, effort, lengths = steered(model, attached, reads)
     assert (effort <= 0.02 * lengths * 1.0001).all()
     assert (effort > 0.0199 * lengths).any()
 

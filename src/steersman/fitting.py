@@ -41,12 +41,14 @@ from steersman.plant import (
     StateCache,
     average,
     estimate,
+    pad_id,
 )
 from steersman.plant import identify as identify_blocks
 from steersman.provenance import Provenance
 from steersman.reading import Examples, decision_tokens, read_aligned, read_states
 from steersman.rereading import Rereading
 from steersman.steering import Steering
+from steersman.training import Bench, written
 
 DEFAULT_JACOBIAN_PROMPTS = 32
 Pairs = ContrastivePairs | AlignedPairs
@@ -227,20 +229,23 @@ def fit(
         known=next(iter(sides.values())) if len(sides) == 1 and aligned is None else None,
     )
     natural = [chosen.natural(*found) for found in sides.values()]
+    bench = _bench(model, tokenizer, examples, batch_size, progress) if chosen.trains else None
     evidence = Evidence(
         *(features, system, aligned, Natural.beside(natural), read),
         sides=tuple(sides.values()),
         reread=read.sides,
+        bench=bench,
     )
     settled, diagnostics = with_blocks(chosen, evidence).settled(evidence)
     controller = settled.solve(evidence)
+    trained = () if bench is None else tuple(one.diagnostic() for one in bench.histories)
     pull = coupling(settled, evidence, controller)
     for doubt in pull.doubts() if pull else ():
         warnings.warn(doubt, stacklevel=2)
     return Steering(
         *(features, controller, settled, made, pull),
         evidence.natural,
-        diagnostics,
+        (*diagnostics, *trained),
     )
 
 
@@ -339,6 +344,27 @@ def _plant_prompts(
         return []
     each = max(1, DEFAULT_JACOBIAN_PROMPTS // len(examples))
     return list(asked or [text for one in examples.values() for text in one.pairs.desired[:each]])
+
+
+def _bench(
+    model: nn.Module,
+    tokenizer: Any,
+    examples: Mapping[str, Examples],
+    batch_size: int,
+    progress: bool,
+) -> Bench:
+    """The model with the examples of the only feature, to train something in front of it."""
+    (one,) = examples.values()
+    paired = one.pairs.paired
+    sides = one.tokens(tokenizer)
+    desired, undesired = written(sides[0], sides[1], one.positions, paired)
+    return Bench(
+        model,
+        pad_id(tokenizer),
+        *(desired, undesired, paired),
+        batch_size=batch_size,
+        progress=progress,
+    )
 
 
 def _decision_tokens(tokenizer: Any, examples: Mapping[str, Examples]) -> tuple[int, ...]:

@@ -21,21 +21,28 @@ from steersman.methods.base import (
     Settled,
     Sides,
 )
+from steersman.methods.bipo import BiPO
+from steersman.methods.cdas import CDAS
 from steersman.methods.clamp import Clamp
 from steersman.methods.counterfactual import Counterfactual
 from steersman.methods.coupling import Coupling, coupling
 from steersman.methods.cylinder import Cylinder
 from steersman.methods.feature_lqr import FeatureLQR
 from steersman.methods.great_circle import GreatCircle
+from steersman.methods.guiding_giants import GuidingGiants
 from steersman.methods.half_space import StMP, StTP, SwFC
 from steersman.methods.iti_residual import ITIResidual
+from steersman.methods.lineas import LinEAS
 from steersman.methods.manifold import Manifold
 from steersman.methods.odesteer import ODESteer, StepODESteer
 from steersman.methods.one_sided_clamp import OneSidedClamp
 from steersman.methods.open_loop import OpenLoopLQR
 from steersman.methods.pid import SPID, ProportionalAddition
 from steersman.methods.pid_steering import PIDSteering, PIDSteeringOnce
+from steersman.methods.pre_control import PreControl
 from steersman.methods.presets import PRESETS, Preset, preset
+from steersman.methods.prosv import PrOSV
+from steersman.methods.riser import RISER
 from steersman.methods.target_probability import TargetProbability
 from steersman.methods.tracking import Tracking
 from steersman.methods.transport import LinearAcT, MeanAcT
@@ -72,6 +79,13 @@ _ALL = (
     Manifold,
     ODESteer,
     StepODESteer,
+    BiPO,
+    LinEAS,
+    PrOSV,
+    CDAS,
+    GuidingGiants,
+    PreControl,
+    RISER,
 )
 METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
 
@@ -96,6 +110,13 @@ __all__ = [
     "AlignedStates",
     "ALQRPlus",
     "AngularSteering",
+    "BiPO",
+    "CDAS",
+    "GuidingGiants",
+    "LinEAS",
+    "PreControl",
+    "PrOSV",
+    "RISER",
     "Clamp",
     "Controller",
     "Counterfactual",

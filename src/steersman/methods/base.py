@@ -26,6 +26,7 @@ from steersman.diagnostics import Diagnostic
 from steersman.directions import Direction, Features, Natural
 from steersman.errors import InputError
 from steersman.methods.about import About
+from steersman.training import Bench
 
 ReferenceName = Literal["relative", "absolute"]
 ExecutionName = Literal["plan", "feedback"]
@@ -174,6 +175,8 @@ class Evidence:
         reread: reads them again under a controller; None where there is no model to run.
         classes: by name and in order, the states of examples of more than two kinds; None where
             there are the two sides alone.
+        bench: the model with the examples, to train something in front of it; None where there is
+            nothing to train.
     """
 
     features: Features
@@ -184,6 +187,7 @@ class Evidence:
     sides: tuple[Sides, ...] | None = None
     reread: Reread | None = None
     classes: Mapping[str, Float[Tensor, "examples states n"]] | None = None
+    bench: Bench | None = None
 
     @property
     def direction(self) -> Direction:
@@ -265,6 +269,16 @@ class Evidence:
             )
         return self.read
 
+    def require_bench(self, method: str) -> Bench:
+        """The model with the examples, to train something in front of it.
+
+        Raises:
+            InputError: there is none.
+        """
+        if self.bench is None:
+            raise InputError(f"{method} is trained in front of a model: fit it on a model.")
+        return self.bench
+
 
 class Settled(NamedTuple):
     """A method with its choices made, and what was found out on the way."""
@@ -289,6 +303,10 @@ class Method(ABC):
     """Whether it steers several features together."""
     in_units: ClassVar[bool] = True
     """Whether one unit of target is one natural unit of the feature after the last block."""
+    trains: ClassVar[bool] = False
+    """Whether it is trained in front of the model."""
+    matches: ClassVar[bool] = True
+    """Whether by default it acts only at the tokens that the examples were read at, if few."""
     reference: ClassVar[ReferenceName] = "relative"
     execution: ClassVar[ExecutionName] = "plan"
 

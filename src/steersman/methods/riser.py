@@ -1,0 +1,223 @@
+"""RISER: a router over a library of vectors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steersman.control import AffineLaw, Law
+from steersman.control.checks import require_finite
+from steersman.errors import InputError
+from steersman.methods.base import Controller, Evidence, ExecutionName
+from steersman.methods.trained import TrainedMethod, block_at, placed
+from steersman.training import Bench, Parameters, Training, Written
+from steersman.training.networks import apply, layers
+from steersman.training.objectives import routing_loss
+
+ROUNDS = 50
+"""Of the clustering, which mostly stands still much sooner."""
+
+
+@dataclass(frozen=True, eq=False)
+class Router(Law[None]):
+    """`u = target sum_k [p_k > threshold] a_k V_k`, with `p, a` from the state that leaves a block.
+
+    Args:
+        like: zeros of the plant's blocks and width.
+        library: `V`, `(vectors, n)`.
+        network: the router's tensors; it says `p`'s logits, then `a`.
+        scale: what the state is divided by before the network sees it.
+        block: whose output it reads and adds to.
+        threshold: from which probability on a vector is taken.
+    """
+
+    reads = "output"
+
+    like: Float[Tensor, "blocks n"]
+    library: Float[Tensor, "vectors n"]
+    network: Mapping[str, Tensor]
+    scale: float
+    block: int
+    threshold: float
+
+    def __post_init__(self) -> None:
+        """Check the tensors."""
+        for name, tensor in (("library", self.library), *self.network.items()):
+            require_finite(name, tensor)
+
+    @property
+    def blocks(self) -> int:
+        """The number of blocks."""
+        return self.like.shape[0]
+
+    @property
+    def n(self) -> int:
+        """The width of the state."""
+        return self.like.shape[1]
+
+    @property
+    def k(self) -> int:
+        """The reference is one number: how much."""
+        return 1
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the library."""
+        return self.library.dtype
+
+    def is_active(self, block: int) -> bool:
+        """Whether the law acts at `block`."""
+        return block == self.block
+
+    def to(self, device: torch.device | str) -> "Router":
+        """The same law on another device, in the same precision."""
+        network = {name: tensor.to(device) for name, tensor in self.network.items()}
+        moved = replace(self, like=self.like.to(device), library=self.library.to(device))
+        return replace(moved, network=network)
+
+    def init(self, rows: int) -> None:
+        """No state."""
+
+    def input(
+        self,
+        state: None,
+        x: Float[Tensor, "rows n"],
+        reference: Float[Tensor, "rows k"],
+        block: int,
+    ) -> tuple[None, Float[Tensor, "rows n"]]:
+        """The vectors that the network takes, each as much as it says."""
+        selection, strength = apply(self.network, x / self.scale).chunk(2, dim=1)
+        taken = torch.where(torch.sigmoid(selection) > self.threshold, strength, 0.0)
+        return None, reference * (taken @ self.library)
+
+
+@dataclass(frozen=True)
+class RISER(TrainedMethod):
+    """Which vectors of a library, and how much of each, as a function of the state at one block.
+
+        V_k = the mean of cluster k of  desired_i - undesired_i  behind block b
+        label_i = argmax over k and a of  log p(w) - log p(l)  with a V_k added,  or nothing
+        loss = BCE(p, chosen) + smooth L1(a, amount)
+        u = target sum_k [p_k > threshold] a_k V_k
+
+    The pairs are two responses to one prompt, as for BiPO. The labels come from a search over the
+    model steered from the prompt's last token on. A law keeps nothing from token to token, so every
+    token is routed by its own state, and the router learns from all of them.
+
+    Args:
+        block: where to read and add; -1 chooses the block whose output separates the examples best.
+        vectors: how large the library is, at most.
+        strengths: the amounts that are tried.
+        hidden: the width of the router's hidden layer.
+        threshold: from which probability on a vector is taken.
+
+    Source:
+        RISER (arXiv 2601.09269) as second-hand accounts have it: no number here is verified. There
+        the vectors of several tasks are told apart by a judge, one choice is made at the prompt's
+        end and kept, and reinforcement learning follows the supervised start; here it does not.
+    """
+
+    name: ClassVar[str] = "riser"
+    tokens: ClassVar[Literal["last", "all"]] = "last"
+    execution: ClassVar[ExecutionName] = "feedback"
+
+    epochs: int = 50
+    batch_size: int = 8
+    rate: float = 1e-3
+    block: int = -1
+    vectors: int = 6
+    strengths: tuple[float, ...] = (0.5, 1.0, 2.0)
+    hidden: int = 64
+    threshold: float = 0.5
+
+    def training(self) -> Training:
+        """The settings of the loop."""
+        return replace(super().training(), decay="cosine")
+
+    def solve(self, evidence: Evidence) -> Controller:
+        """The library and the router.
+
+        Raises:
+            InputError: no model to train in front of, no pairs of responses, no strength to try, or
+                a block that does not exist.
+            NumericalError: a loss that is not finite.
+        """
+        bench, sides = evidence.require_bench(self.name), evidence.require_sides(self.name)
+        count, block = bench.require_pairs(self.name), block_at(self.block, evidence)
+        if self.vectors < 1 or not self.strengths:
+            raise InputError("riser needs at least one vector and one strength to try.")
+        states = [side[:, block + 1].float() for side in sides]
+        library = clusters(states[0] - states[1], self.vectors, self.seed)
+        like = evidence.direction.contrast[:-1]
+        amount = self._searched(bench, library, block, len(like))
+        chosen = (amount != 0).float()
+        texts = [_behind_the_prompt(one) for one in (*bench.desired, *bench.undesired)]
+        seen = bench.tokens(texts, block)
+        scale = torch.cat(seen).square().mean().sqrt()
+        sizes = (library.shape[1], self.hidden, 2 * len(library))
+        start = layers(sizes, torch.Generator().manual_seed(self.seed))
+
+        def loss(parameters: Parameters, rows: Tensor, drawn: torch.Generator) -> Tensor:
+            home = parameters["layer.0.weight"]
+            numbers = [i for row in rows.tolist() for i in (row, count + row)]
+            which = [i % count for i in numbers for _ in seen[i]]
+            x = torch.cat([seen[i] for i in numbers]).to(home) / scale
+            selection, strength = apply(parameters, x).chunk(2, dim=1)
+            return routing_loss(selection, strength, chosen[which].to(x), amount[which].to(x))
+
+        found = bench.train(start, loss, count, self.training(), name=self.name)
+        own = {"library": library, "scale": scale, "block": torch.tensor(float(block)), **found}
+        return Controller.of_own(like, own)
+
+    def law(self, controller: Controller) -> Router:
+        """The router, as it reads and adds."""
+        own = dict(controller.own)
+        library, scale, block = (own.pop(name) for name in ("library", "scale", "block"))
+        like = controller.G[..., 0]
+        return Router(like, library, own, float(scale), int(block), self.threshold)
+
+    @torch.no_grad()
+    def _searched(
+        self, bench: Bench, library: Tensor, block: int, blocks: int
+    ) -> Float[Tensor, "pairs vectors"]:
+        """How much of which vector makes each preference clearest; zero of all is one way."""
+        best = bench.bare_margins().cpu()
+        amount = torch.zeros(len(best), len(library))
+        for k, vector in enumerate(library):
+            law = AffineLaw.schedule(placed(vector, block, blocks))
+            for strength in self.strengths:
+                channel = bench.channel(law, strength, self.tokens)
+                parts = torch.arange(len(best)).split(bench.batch_size)
+                found = torch.cat([bench.margins(rows, channel).cpu() for rows in parts])
+                better = found > best
+                amount[better] = 0.0
+                amount[better, k] = strength
+                best = torch.where(better, found, best)
+        return amount
+
+
+def clusters(x: Float[Tensor, "rows n"], count: int, seed: int) -> Float[Tensor, "clusters n"]:
+    """The means of at most `count` clusters of the rows: k-means from rows drawn at random.
+
+    Args:
+        x: the rows.
+        count: how many clusters, at most; an empty one is left out.
+        seed: of the first means.
+    """
+    drawn = torch.Generator().manual_seed(seed)
+    means = x[torch.randperm(len(x), generator=drawn)[:count]]
+    for _ in range(ROUNDS):
+        nearest = torch.cdist(x, means).argmin(dim=1)
+        found = torch.stack([x[nearest == k].mean(0) for k in sorted(set(nearest.tolist()))])
+        if found.shape == means.shape and torch.equal(found, means):
+            break
+        means = found
+    return means
+
+
+def _behind_the_prompt(one: Written) -> Written:
+    """The example, read from the last token of its prompt on."""
+    return replace(one, read=tuple(range(one.start - 1, len(one.ids))))

@@ -18,6 +18,7 @@ import asking
 import bounds
 import calibration
 import closed_loop
+import comparison
 import design
 import equal_divergence
 import executing
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
     "calibration": calibration.parts,
     "bounds": bounds.parts,
     "closed_loop": closed_loop.parts,
+    "comparison": comparison.parts,
     "design": design.parts,
     "equal_divergence": equal_divergence.parts,
     "executing": executing.parts,

@@ -9,11 +9,13 @@ import pytest
 from steersman import attach, evaluate
 from steersman.conditions import Condition
 from steersman.request import Request
+from steersman.side_by_side import Together
 from steersman.steering import Steering
 
 ASKED = signature(Request.of).parameters
 WAYS: dict[str, Callable[..., Any]] = {
     "Steering.attach": Steering.attach,
+    "Together.attach": Together.attach,
     "attach": attach,
     "evaluate": evaluate,
     "Condition": Condition,

@@ -32,11 +32,14 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
         "",
         "calibrate",
         "compare",
+        "compile",
         "demo",
         "doctor",
         "eval",
+        "export",
         "fit",
         "generate",
+        "import",
         "linearity",
         "methods",
         "reproduce",
@@ -70,6 +73,8 @@ def test_every_public_name_is_there(name: str) -> None:
         ("evaluate", "evaluation"),
         ("compare", "evaluation.comparison"),
         ("reproduce", "reproduction"),
+        ("together", "side_by_side"),
+        ("import_vectors", "exchange"),
     ],
 )
 def test_the_verbs_are_functions_whatever_else_was_imported(name: str, home: str) -> None:

@@ -21,13 +21,16 @@ from steersman.errors import SteersmanError
 if TYPE_CHECKING:
     from steersman.bounding import TrackingBound, authority, bound
     from steersman.calibration import KL, Calibration, Effort, Perplexity, Score, calibrate
+    from steersman.conditioning import fit_condition
     from steersman.control import LTVSystem
     from steersman.data import AlignedPairs, ContrastivePairs
     from steersman.engines import Run, Trace
     from steersman.evaluation import Evaluation, evaluate
     from steersman.evaluation.comparison import ComparisonReport, compare
+    from steersman.exchange import export_vectors, import_vectors
     from steersman.faithful import Faithfulness, faithfulness
     from steersman.fitting import fit, identify
+    from steersman.gating import AllOf, AnyOf, Not, Resembles
     from steersman.loading import load
     from steersman.local_linearity import LinearityReport, linearity
     from steersman.methods import (
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
         Tracking,
     )
     from steersman.reproduction import Reproduction, reproduce
+    from steersman.side_by_side import Together, together
     from steersman.steering import Steering, attach
     from steersman.tracking import track
 
@@ -60,6 +64,8 @@ __all__ = [
     "ALQRPlus",
     "ActivationAddition",
     "AlignedPairs",
+    "AllOf",
+    "AnyOf",
     "Calibration",
     "AngularSteering",
     "Clamp",
@@ -72,16 +78,19 @@ __all__ = [
     "FeatureLQR",
     "LTVSystem",
     "LinearityReport",
+    "Not",
     "Perplexity",
     "OpenLoopLQR",
     "PIDSteering",
     "PIDSteeringOnce",
     "ProportionalAddition",
     "Reproduction",
+    "Resembles",
     "Run",
     "Score",
     "Steering",
     "SteersmanError",
+    "Together",
     "Trace",
     "TrackingBound",
     "Tracking",
@@ -91,12 +100,16 @@ __all__ = [
     "bound",
     "compare",
     "evaluate",
+    "export_vectors",
     "faithfulness",
     "fit",
+    "fit_condition",
     "identify",
+    "import_vectors",
     "linearity",
     "load",
     "reproduce",
+    "together",
     "track",
 ]
 
@@ -104,13 +117,16 @@ __all__ = [
 _HOMES = {
     "calibration": ("KL", "Calibration", "Effort", "Perplexity", "Score", "calibrate"),
     "bounding": ("TrackingBound", "authority", "bound"),
+    "conditioning": ("fit_condition",),
     "control": ("LTVSystem",),
     "data": ("AlignedPairs", "ContrastivePairs"),
     "engines": ("Run", "Trace"),
     "evaluation": ("Evaluation", "evaluate"),
     "evaluation.comparison": ("ComparisonReport", "compare"),
+    "exchange": ("export_vectors", "import_vectors"),
     "faithful": ("Faithfulness", "faithfulness"),
     "fitting": ("fit", "identify"),
+    "gating": ("AllOf", "AnyOf", "Not", "Resembles"),
     "loading": ("load",),
     "local_linearity": ("LinearityReport", "linearity"),
     "methods": (
@@ -131,11 +147,14 @@ _HOMES = {
     ),
     "reproduction": ("Reproduction", "reproduce"),
     "steering": ("Steering", "attach"),
+    "side_by_side": ("Together", "together"),
     "tracking": ("track",),
 }
 _PARTS = (
     *(home for home in _HOMES if "." not in home),
+    "compiling",
     "directions",
+    "editing",
     "plant",
     "provenance",
     "store",

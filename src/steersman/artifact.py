@@ -5,8 +5,8 @@ Stored are the directions (`contrast`, `vectors` `(blocks + 1, n, features)`; `n
 `plan` `(blocks, n, features)`, `shifts` `(blocks, k, features)`) and, where it is known, the
 coupling (`interaction`, `cosines` `(features, features)`; `effort`, `alone` `(features,)`).
 `H` is stored only where it is neither the directions themselves nor zero, `natural`
-`(blocks + 1, n, k)` only where the method keeps it, and `own.NAME` where a law of another form is
-made of tensors of its own.
+`(blocks + 1, n, k)` only where the method keeps it, `conditions` `(conditions, n)` only where it
+acts for some prompts, and `own.NAME` where a law of another form is made of tensors of its own.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -19,8 +19,10 @@ from torch import Tensor
 from steersman.diagnostics import Diagnostic
 from steersman.directions import Direction, Features, Natural
 from steersman.errors import ArtifactError
+from steersman.gating import Gate
 from steersman.methods import Controller, Coupling, Method, method_named
 from steersman.provenance import Provenance
+from steersman.saved_gate import gate_data, gate_tensors, read_gate
 from steersman.store import Artifact, card_of, read_fields
 
 _DIRECTION, _NOTHING, _STORED = "direction", "nothing", "H"
@@ -39,6 +41,7 @@ class Parts(NamedTuple):
         coupling: how the features pull on each other; None where that is not known.
         natural: how states differ naturally, where the method has to know.
         diagnostics: what the method found out while it was fitted.
+        gate: where it acts unless it is asked otherwise.
     """
 
     features: Features
@@ -48,6 +51,7 @@ class Parts(NamedTuple):
     coupling: Coupling | None = None
     natural: Natural | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
+    gate: Gate = Gate()
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ def artifact_of(parts: Parts) -> Artifact:
         **({"H": controller.H} if observes == _STORED else {}),
         **({} if parts.natural is None else {"natural": parts.natural.factors}),
         **({name: getattr(coupling, name) for name in _COUPLING} if coupling else {}),
+        **gate_tensors(parts.gate),
     }
     manifest = {
         "features": list(features.names),
@@ -86,6 +91,7 @@ def artifact_of(parts: Parts) -> Artifact:
         "observes": observes,
         "provenance": provenance.to_json(),
         "diagnostics": [asdict(one) for one in parts.diagnostics],
+        **gate_data(parts.gate),
     }
     return Artifact(tensors, manifest, card_of(manifest, tensors))
 
@@ -117,7 +123,8 @@ def parts_of(artifact: Artifact) -> Parts:
     if "natural" in tensors:
         natural = Natural(_tensor(tensors, "natural", (blocks + 1, n, None)))
     found = _diagnostics(manifest.get("diagnostics", []))
-    return Parts(features, controller, kind(**settings), provenance, coupling, natural, found)
+    gate = read_gate(manifest, tensors, blocks, n)
+    return Parts(features, controller, kind(**settings), provenance, coupling, natural, found, gate)
 
 
 def _diagnostics(data: object) -> tuple[Diagnostic, ...]:

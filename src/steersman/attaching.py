@@ -18,7 +18,7 @@ from steersman.control import (
     Units,
 )
 from steersman.directions import Features
-from steersman.engines import AtPrompt, Channel, Made, Tokens
+from steersman.engines import AtPrompt, Channel, Made, TokenRule, tokens_named
 from steersman.errors import InputError
 from steersman.methods import ExecutionName, Method, ReferenceName
 from steersman.rehearsing import Rehearsal
@@ -81,12 +81,12 @@ def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = No
         tokens=tokens,
         rows=rows,
         tracks=not planned and controller.observes(features),
-        matching=parts.provenance.decision_tokens if tokens == "matching" else (),
         at_prompt=anew,
         at_token=anew if request.relinearize == "token" else None,
         names=features.names,
         final=final,
         observer=_observer(parts.method, request, how),
+        condition=parts.gate.condition,
     )
 
 
@@ -129,17 +129,12 @@ def _measured(
     return method.held(targets, controller)
 
 
-def _tokens(parts: Parts, request: Request, against: ReferenceName) -> Tokens:
+def _tokens(parts: Parts, request: Request, against: ReferenceName) -> TokenRule:
+    """What is asked for, what the steering's gate says, or what goes with its method."""
     known = parts.provenance.decision_tokens
-    if request.tokens == "matching" and not known:
-        raise InputError(
-            "this steering was read at too many kinds of token to match them; use "
-            "tokens='last' or 'all'."
-        )
-    if request.tokens is not None:
-        return request.tokens
     matches = known and against == "relative" and parts.method.matches
-    return "matching" if matches else parts.method.tokens
+    usual = "matching" if matches else parts.method.tokens
+    return tokens_named(request.tokens or parts.gate.tokens or usual).with_ids(known)
 
 
 def _anew(

@@ -10,6 +10,8 @@ from torch import nn
 from steersman.engines import Tokens
 from steersman.methods import ExecutionName, ReferenceName
 from steersman.request import RelinearizeName, Request, Strength
+from steersman.saved_gate import gate_data
+from steersman.side_by_side import Together
 from steersman.steering import Steering
 from steersman.store.format import TENSORS, encode
 
@@ -19,7 +21,7 @@ class Condition:
     """A steering and how it is attached; or nothing.
 
     Args:
-        steering: what steers; None is the bare model.
+        steering: what steers, one or several together; None is the bare model.
         target: as in `Steering.attach`, and so are the others.
         lambda_: see there.
         tokens: see there.
@@ -30,7 +32,7 @@ class Condition:
         cap: see there.
     """
 
-    steering: Steering | None = None
+    steering: Steering | Together | None = None
     target: Strength | None = None
     lambda_: Strength | None = None
     tokens: Tokens | None = None
@@ -64,16 +66,23 @@ class Condition:
         """What decides what the model writes, as plain data; None for the bare model."""
         if self.steering is None:
             return None
-        tensors = encode(self.steering.to_artifact())[TENSORS]
-        return {
-            "method": self.steering.method.name,
-            "features": list(self.steering.features.names),
-            "tensors": hashlib.sha256(tensors).hexdigest(),
-            **self.asked(),
-        }
+        return {**_described(self.steering), **self.asked()}
 
     def asked(self) -> dict[str, Any]:
         """What is asked of the steering, by the keywords of `Steering.attach`."""
         asked = {name: value for name, value in vars(self).items() if name != "steering"}
         unsaid = self.target is None and self.lambda_ is None
+        asked["tokens"] = None if self.tokens is None else str(self.tokens)
         return asked | ({"target": 1.0} if unsaid else {})
+
+
+def _described(steering: Steering | Together) -> dict[str, Any]:
+    if isinstance(steering, Together):
+        return {"together": {name: _described(one) for name, one in steering.members.items()}}
+    tensors = encode(steering.to_artifact())[TENSORS]
+    return {
+        "method": steering.method.name,
+        "features": list(steering.features.names),
+        "tensors": hashlib.sha256(tensors).hexdigest(),
+        **gate_data(steering.gate),
+    }

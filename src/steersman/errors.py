@@ -33,6 +33,10 @@ class MismatchError(SteersmanError, ValueError):
     """Two things that do not belong together: a steering and a model, a checkpoint and a job."""
 
 
+class CompilationError(SteersmanError, ValueError):
+    """A steering that no change of weights amounts to, or a change that no checkpoint can hold."""
+
+
 class AttachedError(SteersmanError, RuntimeError):
     """A model that already carries a steering, or a run used outside its `with` block."""
 

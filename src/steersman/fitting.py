@@ -32,6 +32,7 @@ from steersman.methods import (
     coupling,
     method_named,
 )
+from steersman.methods.choosing import with_blocks
 from steersman.plant import (
     CHUNK,
     Positions,
@@ -224,7 +225,7 @@ def fit(
         sides=tuple(sides.values()),
         bench=bench,
     )
-    settled, diagnostics = chosen.settled(evidence)
+    settled, diagnostics = with_blocks(chosen, evidence).settled(evidence)
     controller = settled.solve(evidence)
     trained = () if bench is None else tuple(one.diagnostic() for one in bench.histories)
     pull = coupling(settled, evidence, controller)
@@ -320,7 +321,8 @@ def _bench(
     """The model with the examples of the only feature, to train something in front of it."""
     (one,) = examples.values()
     paired = one.pairs.paired
-    desired, undesired = written(*one.tokens(tokenizer), one.positions, paired)
+    sides = one.tokens(tokenizer)
+    desired, undesired = written(sides[0], sides[1], one.positions, paired)
     return Bench(
         model,
         pad_id(tokenizer),

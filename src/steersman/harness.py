@@ -100,6 +100,7 @@ class SteeredLM(HFLM):
         super().__init__(pretrained=pretrained, device=device, **harness)
         if steering is not None and not isinstance(steering, Steering):
             steering = Steering.from_pretrained(steering)
+        self._steering = steering
         self._condition = Condition(
             *(steering, target, lambda_, tokens, reference, execution, relinearize, correction, cap)
         )
@@ -118,7 +119,8 @@ class SteeredLM(HFLM):
             )
         channel = steering.channel(request, self.model)
         self._token_by_token = channel.at_token is not None or channel.observer is not None
-        made_for_prompt = channel.tokens == "last" or channel.at_prompt is not None
+        decided = channel.at_prompt is not None or channel.condition is not None
+        made_for_prompt = channel.rule.of_prompt or decided
         self._in_one_pass = not (made_for_prompt or self._token_by_token)
 
     def _model_call(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -218,7 +220,7 @@ class SteeredLM(HFLM):
     def get_model_info(self) -> dict[str, Any]:
         """What the harness writes down of the model, and of its steering."""
         info: dict[str, Any] = super().get_model_info()
-        steering = self._condition.steering
+        steering = self._steering
         if steering is None:
             return info
         made = {"summary": steering.summary(), **steering.provenance.to_json()}

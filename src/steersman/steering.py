@@ -1,27 +1,33 @@
 """A steering: directions, controller and provenance, frozen; attached to a model or saved."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from steersman import store
 from steersman.artifact import Parts, artifact_of, parts_of
+from steersman.attachable import Attachable
 from steersman.attaching import channel_of, grouped, units_of
+from steersman.compiling import Verdict, WeightDelta, check, fold
 from steersman.control import Units
 from steersman.diagnostics import Diagnostic
 from steersman.directions import Direction, Features, Natural
-from steersman.engines import Channel, Run, Tokens
+from steersman.engines import Channel, Run, Tokens, tokens_named
+from steersman.errors import InputError
+from steersman.gating import Gate, PromptCondition
 from steersman.methods import Controller, Coupling, ExecutionName, Method, ReferenceName
-from steersman.plant import locate
+from steersman.plant import Blocks, Example, locate
 from steersman.provenance import Provenance
 from steersman.request import RelinearizeName, Request, Rows, Strength
+from steersman.sums import Summable
 
 
 @dataclass(frozen=True, eq=False)
-class Steering:
+class Steering(Summable, Attachable):
     """Everything that steers the features of one model, one or several.
 
         u_t = G_t (s_t - H_t' x_t),   H_t, G_t and the plan from the controller
@@ -37,6 +43,7 @@ class Steering:
         coupling: how the features pull on each other; None where the method knows no plant.
         natural: how states differ naturally, where the method has to know.
         diagnostics: tables of what the method found out while it was fitted.
+        gate: at which tokens and for which prompts it acts, unless it is asked otherwise.
     """
 
     features: Features
@@ -46,6 +53,7 @@ class Steering:
     coupling: Coupling | None = None
     natural: Natural | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
+    gate: Gate = Gate()
 
     @property
     def direction(self) -> Direction:
@@ -82,6 +90,44 @@ class Steering:
         units = units_of(self.features)
         return Units(self._shown(units.norm), self._shown(units.origin))
 
+    def when(self, condition: PromptCondition | None) -> "Steering":
+        """The same steering for prompts that meet a condition, and no others.
+
+        Whether one does is decided once, on the unsteered prompt, and holds for all that is written
+        behind it; each row of a batch has its own decision, which the trace shows as `fired`.
+
+        Args:
+            condition: as `fit_condition` makes them, combined by `&`, `|` and `~`; None is every
+                prompt.
+
+        Raises:
+            MismatchError: the condition was made for another model.
+        """
+        if condition is not None:
+            condition.require(self.provenance.blocks, self.provenance.n)
+        return replace(self, gate=replace(self.gate, condition=condition))
+
+    def at(self, tokens: Tokens | None, tokenizer: Any = None) -> "Steering":
+        """The same steering at other tokens, where `attach` does not name any.
+
+        Args:
+            tokens: as `attach` takes them; "text:TEXT" for those that contain a text; None leaves
+                them to the method.
+            tokenizer: turns a text into token ids; the one that the steering was fitted with.
+
+        Raises:
+            InputError: no such rule, a text without a tokenizer, or one that no token contains.
+        """
+        if tokens is None:
+            return replace(self, gate=replace(self.gate, tokens=None))
+        rule = tokens_named(tokens)
+        if tokenizer is not None:
+            rule = rule.with_tokenizer(tokenizer)
+        rule = rule.with_ids(self.provenance.decision_tokens)
+        if rule.lacks:
+            raise InputError(rule.lacks)
+        return replace(self, gate=replace(self.gate, tokens=rule.name))
+
     def attach(
         self,
         model: nn.Module,
@@ -112,7 +158,10 @@ class Steering:
             lambda_: strength as the paper has it, `s_t = lambda_ |c_t|` along the contrast; an
                 absolute reference.
             tokens: "matching" steers the tokens at which the examples were read, "last" from the
-                prompt's last token on, "all" every token. By default "matching" with a relative
+                prompt's last token on, "all" every token, "generated" generated ones alone,
+                "prompt", "prompt:first:K", "prompt:last:M" and "prompt:first:K+last:M" those of the
+                prompt, "ids:ID,ID" those with these ids; "generated&ids:ID" what both choose. By
+                default what `at` was given, or "matching" with a relative
                 reference, where the examples were read at few kinds of token; else what the
                 method says.
             reference: "relative" to the token's own unsteered feature, or "absolute".
@@ -157,6 +206,96 @@ class Steering:
             trace=trace,
         )
 
+    def compile(
+        self,
+        model: nn.Module,
+        target: Strength | None = None,
+        *,
+        lambda_: Strength | None = None,
+        tokens: Tokens | None = None,
+        reference: ReferenceName | None = None,
+        execution: ExecutionName | None = None,
+        approximate: bool = False,
+    ) -> WeightDelta:
+        """This steering as a change of the weights, for where no hook can run.
+
+            b_t <- b_t + u_t        the bias of the last map that writes into block t's output
+
+        Exact, up to rounding, for a schedule at every token: `execution="plan", tokens="all"`.
+
+        Args:
+            model: the loaded model that this steering was made for; it is not changed.
+            target: strength, one number for all prompts, and so are the others as in `attach`.
+            lambda_: see there.
+            tokens: see there.
+            reference: see there.
+            execution: see there.
+            approximate: take the nearest change of weights where none is exact: a schedule that
+                is for some tokens acts at all of them.
+
+        Raises:
+            CompilationError: no change of weights does it, or only approximately; says why, and
+                what is nearest.
+            MismatchError: the model is another one.
+        """
+        request = Request.of(
+            target, lambda_, tokens=tokens, reference=reference, execution=execution
+        )
+        self.provenance.require_model(model, locate(model))
+        return fold(self.to_parts(), request, model, approximate=approximate)
+
+    def compilable(
+        self,
+        model: nn.Module,
+        target: Strength | None = None,
+        *,
+        lambda_: Strength | None = None,
+        tokens: Tokens | None = None,
+        reference: ReferenceName | None = None,
+        execution: ExecutionName | None = None,
+        relinearize: RelinearizeName = "fit",
+        correction: float = 0.0,
+        cap: float | None = None,
+        tokenizer: Any = None,
+        prompts: Sequence[Example] = (),
+    ) -> Verdict:
+        """Whether a change of weights does what `attach` does with the same words, and why.
+
+        Args:
+            model: the model, as for `compile`.
+            target: as in `attach`, and so are the others.
+            lambda_: see there.
+            tokens: see there.
+            reference: see there.
+            execution: see there.
+            relinearize: see there.
+            correction: see there.
+            cap: see there.
+            tokenizer: the model's, where there are prompts.
+            prompts: where to measure how far the logits of both are apart.
+
+        Raises:
+            MismatchError: the model is another one.
+            InputError: choices that contradict each other.
+        """
+        request = Request.of(
+            target,
+            lambda_,
+            tokens=tokens,
+            reference=reference,
+            execution=execution,
+            relinearize=relinearize,
+            correction=correction,
+            cap=cap,
+        )
+        blocks = locate(model)
+        self.provenance.require_model(model, blocks)
+
+        def attached() -> Run:
+            return Run(model, blocks, (self.channel(request, model),), trace=False)
+
+        return check(self.to_parts(), request, model, attached, tokenizer, prompts)
+
     def channel(self, request: Request, model: nn.Module, rows: Rows = None) -> Channel:
         """The law of this steering with its reference, as the engine takes it.
 
@@ -168,7 +307,17 @@ class Steering:
         Raises:
             InputError: an unknown choice, or a plan with an absolute reference.
         """
-        return channel_of(self._parts(), request, model, rows)
+        return channel_of(self.to_parts(), request, model, rows)
+
+    def channels(
+        self, request: Request, model: nn.Module, rows: Rows = None
+    ) -> tuple[Channel, ...]:
+        """The law alone, as `channel` makes it."""
+        return (self.channel(request, model, rows),)
+
+    def require_model(self, model: nn.Module, blocks: Blocks) -> None:
+        """Refuse a model that it was not made for."""
+        self.provenance.require_model(model, blocks)
 
     def save_pretrained(self, path: str | Path) -> Path:
         """Write `steering.safetensors`, `steering.json` and a card into the folder `path`.
@@ -205,16 +354,18 @@ class Steering:
 
     def to_artifact(self) -> store.Artifact:
         """Tensors and plain data, as they are saved."""
-        return artifact_of(self._parts())
+        return artifact_of(self.to_parts())
 
     def summary(self) -> str:
         """A few lines for a person: method, model, separation, what the method found out."""
         made = self.provenance
-        each = "; ".join(self._separation(name) for name in self.features.names)
+        each = [self._separation(name) for name in self.features.names if any(made.pairs[name])]
+        read = [f", read at {made.positions}", *(f"; {one}" for one in each)] if each else []
         return (
             f"{self.method.name} for {made.model or made.model_type} ({made.blocks} blocks, "
-            f"n = {made.n}), read at {made.positions}; {each}"
-            + "".join(f"; {found.headline}" for found in self.diagnostics)
+            f"n = {made.n})"
+            + "".join([*read, *(f"; {one.headline}" for one in self.diagnostics)])
+            + (f"; acts at {self.gate.sentence}" if self.gate.sentence else "")
         )
 
     def _separation(self, name: str) -> str:
@@ -236,7 +387,13 @@ class Steering:
         """As it is told to people: one feature has no axis of its own."""
         return tensor[..., 0] if len(self.features) == 1 else tensor
 
-    def _parts(self) -> Parts:
+    @classmethod
+    def of_parts(cls, parts: Parts) -> "Steering":
+        """One that is made of these."""
+        return cls(*parts)
+
+    def to_parts(self) -> Parts:
+        """What it is made of."""
         return Parts(
             self.features,
             self.controller,
@@ -245,12 +402,13 @@ class Steering:
             self.coupling,
             self.natural,
             self.diagnostics,
+            self.gate,
         )
 
 
 def attach(
     model: nn.Module,
-    steerings: Sequence[Steering | None],
+    steerings: Sequence[Attachable | None],
     target: Strength | None = None,
     *,
     lambda_: Strength | None = None,
@@ -270,7 +428,7 @@ def attach(
     Args:
         model: the loaded model; it is not changed.
         steerings: one steering for every row, or one for each prompt of the batch, None for a
-            prompt that is left alone.
+            prompt that is left alone; for several on the same prompt, what `together` returns.
         target: strength in natural units, one number or one a prompt; of several features by
             name. Default 1, for one feature.
         lambda_: strength as the paper has it instead.
@@ -305,10 +463,11 @@ def attach(
     blocks = locate(model)
     for steering in steerings:
         if steering is not None:
-            steering.provenance.require_model(model, blocks)
+            steering.require_model(model, blocks)
     prompts = request.prompts(len(steerings))
     channels = tuple(
-        steering.channel(request.for_rows(rows), model, rows)
+        channel
         for steering, rows in grouped(steerings)
+        for channel in steering.channels(request.for_rows(rows), model, rows)
     )
     return Run(model, blocks, channels, prompts=prompts, prompt_length=prompt_length, trace=trace)

@@ -6,7 +6,10 @@ from steersman.cli import app
 from steersman.cli.group import SteersmanGroup
 from steersman.errors import InputError
 
-COMMANDS = ("calibrate", "demo", "doctor", "fit", "generate", "report", "methods")
+COMMANDS = (
+    *("calibrate", "demo", "doctor", "export", "fit", "generate", "import", "methods"),
+    "report",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -174,3 +174,12 @@ def test_pairs_that_are_not_given_in_one_way_are_refused(words, said, tmp_path, 
     assert result.exit_code == 1
     assert said in result.stderr
     assert not (tmp_path / "s").exists()
+
+
+def test_a_rule_for_tokens_is_part_of_what_is_saved(saved_model, pairs_file, tmp_path, steersman):
+    out = tmp_path / "calm"
+    words = ("fit", saved_model, pairs_file, "--out", out, "--jacobian-prompts", 2, "--quiet")
+    result = steersman(*words, "--tokens", "generated")
+    assert result.exit_code == 0, result.output
+    assert "acts at tokens 'generated'" in result.stdout
+    assert sm.Steering.from_pretrained(out).gate.tokens == "generated"

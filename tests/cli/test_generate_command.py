@@ -80,3 +80,19 @@ def test_a_steering_may_be_solved_at_the_prompt(
     result = steersman(*words, "-s", saved_steering)
     assert result.exit_code == 1
     assert "needs the plant's matrices" in result.stderr
+
+
+def test_rules_for_tokens_are_taken_by_name(saved_model, saved_steering, steersman):
+    words = ("generate", saved_model, PROMPT, "-s", saved_steering, "--max-new-tokens", 8)
+    bare = steersman(*words, "--target", 0).stdout
+    strong = (*words, "--target", 30)
+    assert steersman(*strong, "--tokens", "generated&text:cat").exit_code == 0
+    assert steersman(*strong, "--tokens", "prompt:first:1+last:2").stdout != bare
+    assert steersman(*strong, "--tokens", "ids:63").stdout == bare
+    for wrong, said in (("some", "prompt:first:K+last:M"), ("ids:five", "ids:ID,ID")):
+        refused = steersman(*words, "--tokens", wrong)
+        assert refused.exit_code == 2
+        assert said in refused.stderr
+    refused = steersman(*words, "--tokens", r"text:\n")
+    assert refused.exit_code == 1
+    assert r"contains '\n'" in refused.stderr

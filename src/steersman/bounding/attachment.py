@@ -75,6 +75,11 @@ class Attachment:
         for name, allowed in (("execution", ("plan", "feedback", None)), ("tokens", _TOKENS)):
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} is {getattr(self, name)!r}; choose one of {allowed}.")
+        if self.steering.gate.condition is not None:
+            raise InputError(
+                "a bound is of a steering that acts on every prompt, and this one has a condition: "
+                "bound steering.when(None), and give prompts that meet the condition."
+            )
         _ = self.law, self.targets
 
     @cached_property

@@ -99,6 +99,11 @@ def calibrate(
         NumericalError: the model's logits or a value are not finite.
     """
     aim = _one_of(budget, target)
+    if not isinstance(steering, Steering):
+        raise InputError(
+            f"a {type(steering).__name__} has no one effort to measure: calibrate each steering "
+            "alone, and evaluate them together."
+        )
     examples = _checked(prompts, new_tokens, batch_size)
     require_range(maximum, tolerance, evaluations)
 

@@ -13,12 +13,15 @@ import typer
 from steersman.cli.bound import bound
 from steersman.cli.calibrate import calibrate
 from steersman.cli.compare import compare
+from steersman.cli.compile import compile_
 from steersman.cli.demo import demo
 from steersman.cli.doctor import doctor
 from steersman.cli.eval import eval_
+from steersman.cli.export import export
 from steersman.cli.fit import fit
 from steersman.cli.generate import generate
 from steersman.cli.group import SteersmanGroup, options_of_all
+from steersman.cli.import_ import import_
 from steersman.cli.linearity import linearity
 from steersman.cli.methods import methods
 from steersman.cli.report import report
@@ -46,7 +49,10 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     compare: "steersman compare --task toxicity --model windtunnel --methods all --budget kl=0.1 "
     "--out toxicity",
     linearity: "steersman linearity gpt2 --out gpt2.html",
+    compile_: "steersman compile calm --model gpt2 --tokens all --out gpt2-calm",
     reproduce: "steersman reproduce alqr toxicity --model windtunnel --count 40 --out toxicity",
+    import_: "steersman import calm.gguf --model gpt2 --out calm",
+    export: "steersman export calm calm.gguf",
     methods: "steersman methods",
 }
 for _command, _example in _EXAMPLES.items():

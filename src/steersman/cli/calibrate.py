@@ -108,6 +108,7 @@ def calibrate(
     """
     from steersman import calibration
     from steersman.cli.models import open_prompts, open_steered
+    from steersman.cli.tokens import rule_of
 
     budget, ray = _budget(kl, perplexity, effort), _ray(along)
     if file is not None:
@@ -128,7 +129,7 @@ def calibrate(
         new_tokens=max_new_tokens,
         seed=seed,
         batch_size=batch_size,
-        tokens=tokens,
+        tokens=rule_of(tokens, tokenizer),
         reference=reference,
         execution=execution,
         relinearize=relinearize,

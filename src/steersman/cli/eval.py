@@ -97,6 +97,7 @@ def eval_(
     """
     from steersman.cli.models import open_model
     from steersman.cli.strengths import strength_of
+    from steersman.cli.tokens import rule_of
     from steersman.evaluation import evaluate
     from steersman.evaluation.folder import PAGE, SETTINGS
     from steersman.steering import Steering
@@ -118,7 +119,7 @@ def eval_(
             batch_size=batch_size,
             beside=others,
             lambda_=paper if steered else None,
-            tokens=tokens,
+            tokens=rule_of(tokens, tokenizer),
             reference=reference,
             execution=execution,
             relinearize=relinearize,

@@ -16,6 +16,7 @@ from steersman.cli.options import (
     PositionsName,
     QuestionsAsChat,
     Quiet,
+    TokensOption,
 )
 from steersman.errors import InputError
 
@@ -79,6 +80,7 @@ def fit(
     qf: FinalWeight = None,
     positions: PositionsName = None,
     observer: ObserverName = "mean",
+    tokens: TokensOption = None,
     jacobian_prompts: JacobianPrompts = 32,
     checkpoint: Checkpoint = None,
     batch_size: BatchSize = 16,
@@ -122,6 +124,7 @@ def fit(
         checkpoint=checkpoint,
         progress=not quiet,
     )
+    steering = steering.at(tokens, tokenizer)
     saved = steering.save_pretrained(folder)
     out.print(Text(steering.summary()), soft_wrap=True)
     if steering.coupling is not None and len(examples) > 1:

@@ -51,6 +51,7 @@ def generate(
     """Continue a prompt with a steering attached."""
     from steersman.cli.models import open_steered
     from steersman.cli.strengths import strength_of
+    from steersman.cli.tokens import rule_of
     from steersman.cli.writing import as_example, write
     from steersman.sampling import encode_prompts
 
@@ -61,7 +62,7 @@ def generate(
         loaded,
         asked,
         lambda_=paper,
-        tokens=tokens,
+        tokens=rule_of(tokens, tokenizer),
         reference=reference,
         execution=execution,
         relinearize=relinearize,

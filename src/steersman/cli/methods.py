@@ -1,7 +1,8 @@
 """`steersman methods`: what there is to choose from."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.padding import Padding
 from rich.text import Text
 
@@ -11,10 +12,18 @@ if TYPE_CHECKING:
     from steersman.methods import Method
 
 
-def methods() -> None:
+def methods(
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="As the table of the documentation.")
+    ] = False,
+) -> None:
     """List the methods, their settings and where they act."""
     from steersman.methods import METHODS
+    from steersman.methods.table import markdown as table
 
+    if markdown:
+        typer.echo(table(METHODS.values()), nl=False)
+        return
     for name, method in METHODS.items():
         out.print(Text(name, "bold"))
         out.print(Padding(_described(method), (0, 0, 1, 4)))

@@ -78,11 +78,30 @@ Lambda = Annotated[
         show_default=False,
     ),
 ]
+
+
+def _known_tokens(word: str | None) -> str | None:
+    """A rule for tokens as it is typed, with backslash and n for a line break."""
+    if word is None:
+        return None
+    from steersman.engines import tokens_named
+    from steersman.errors import InputError
+
+    try:
+        return tokens_named(word.replace("\\n", "\n")).name
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 TokensOption = Annotated[
-    Literal["last", "all"] | None,
+    str | None,
     typer.Option(
         "--tokens",
-        help="Steer from the prompt's last token on, or all; the method decides by default.",
+        metavar="RULE",
+        help="At which tokens: last (from the prompt's last one on), all, matching, generated, "
+        "prompt, prompt:first:K+last:M, ids:ID,ID, text:TEXT, or several with & between; the "
+        "steering decides by default.",
+        callback=_known_tokens,
         show_default=False,
     ),
 ]

@@ -58,6 +58,7 @@ def report(
     from steersman.cli.models import open_steered
     from steersman.cli.page import compose
     from steersman.cli.strengths import shown, strength_of
+    from steersman.cli.tokens import rule_of
     from steersman.cli.writing import as_example
     from steersman.plots import THEME
     from steersman.report import write_report
@@ -69,11 +70,12 @@ def report(
     encoded = [
         encode_prompts(loaded, tokenizer, [as_example(p, chat)], max_new_tokens) for p in prompt
     ]
+    rule = rule_of(tokens, tokenizer)
     run = chosen.attach(
         loaded,
         asked,
         lambda_=paper,
-        tokens=tokens,
+        tokens=rule,
         reference=reference,
         execution=execution,
         relinearize=relinearize,
@@ -81,7 +83,7 @@ def report(
     # At target 0 nothing is added: the bare model, with a trace. A plan takes one pass for it.
     zero = dict.fromkeys(chosen.features.names, 0.0)
     how: Literal["plan", "feedback"] = "plan" if bool(chosen.plan.any()) else "feedback"
-    bare = chosen.attach(loaded, zero, reference="relative", execution=how, tokens=tokens)
+    bare = chosen.attach(loaded, zero, reference="relative", execution=how, tokens=rule)
     writers = loaded, tokenizer, prompt, encoded, max_new_tokens, seed
     steered, unsteered = _record(run, *writers), _record(bare, *writers)
     strength = shown(asked, "target") if paper is None else shown(paper, "lambda")

@@ -125,7 +125,6 @@ class Capped(Law[CappedState[State]], Generic[State]):
         self, x: Float[Tensor, "rows n"], u: Float[Tensor, "rows n"]
     ) -> Float[Tensor, "rows 1"]:
         """`min(1, cap |x| / |u|)`; an input of length zero is left as it is."""
-        length = torch.linalg.vector_norm(u, dim=-1, keepdim=True)
-        tiny = torch.finfo(u.dtype).tiny
-        most = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        return most.mul(self.cap).div(length.clamp(min=tiny)).clamp(max=1.0)
+        length: Tensor = torch.linalg.vector_norm(u, dim=-1, keepdim=True)
+        most: Tensor = self.cap * torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        return (most / length.clamp(min=torch.finfo(u.dtype).tiny)).clamp(max=1.0)

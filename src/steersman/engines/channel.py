@@ -3,16 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from steersman.control import DisturbanceObserver, Law, Readout, Reference, Units
+from steersman.engines.token_rules import TokenRule
+from steersman.engines.tokens import Tokens, tokens_named
 from steersman.errors import InputError, ShapeError
-
-Tokens = Literal["last", "all", "matching"]
+from steersman.gating import PromptCondition
 
 
 class Made(NamedTuple):
@@ -45,21 +46,22 @@ class Channel:
         watch: directions whose projections the trace shows, of each block's input and perhaps one
             more of the last block's output, `(blocks or blocks + 1, n, features)`.
         scale: natural units of the projections at the blocks' inputs, for the trace.
-        tokens: "last" steers the prompt's last token and every generated one, "all" every token,
-            "matching" those whose id is one of `matching`.
+        tokens: a rule for the tokens that are steered, or its name.
         rows: which prompts of the batch it steers; None is all of them.
         tracks: whether the reference is one of the watched features, as it is not for a plan.
-        matching: token ids, in any order.
         at_prompt: makes law and units anew for the prompts of every batch; None keeps them.
         at_token: makes them anew for every token that is generated; None keeps them.
         names: what the watched features are called.
         final: the features after the last block, where anything is to be known of them.
         observer: corrects the reference from one token to the next by what was missed.
         moved: by how much the target of each row that it steers is moved; None is not at all.
+        condition: holds for the prompts that are steered; None is all of them.
 
     Raises:
-        InputError: unknown `tokens`, nothing to match, or `rows` that name a prompt twice.
+        InputError: unknown `tokens`, a rule that cannot be used as it is, or `rows` that name a
+            prompt twice.
         ShapeError: `watch` does not fit the law or the names.
+        MismatchError: the condition does not fit the law.
     """
 
     law: Law[Any]
@@ -70,24 +72,24 @@ class Channel:
     tokens: Tokens = "all"
     rows: tuple[int, ...] | None = None
     tracks: bool = True
-    matching: tuple[int, ...] = ()
     at_prompt: AtPrompt | None = None
     at_token: AtPrompt | None = None
     names: tuple[str, ...] = ("feature",)
     final: Readout | None = None
     observer: DisturbanceObserver | None = None
     moved: Float[Tensor, "rows features"] | None = None
+    condition: PromptCondition | None = None
 
     def __post_init__(self) -> None:
         """Check the parts against each other."""
-        if self.tokens not in get_args(Tokens):
-            raise InputError(f"tokens is {self.tokens!r}; choose one of {get_args(Tokens)}.")
-        if (self.tokens == "matching") != bool(self.matching):
-            raise InputError("tokens='matching' goes with the token ids to match, and only then.")
+        if self.rule.lacks:
+            raise InputError(self.rule.lacks)
         if self.rows is not None and len(set(self.rows)) != len(self.rows):
             raise InputError(f"rows {self.rows} name a prompt twice.")
         if self.final is None and (self.observer is not None or self.reference.needs_start):
             raise InputError("what is corrected or held is read after the last block: give final.")
+        if self.condition is not None:
+            self.condition.require(self.law.blocks, self.law.n)
         blocks, n, features = self.law.blocks, self.law.n, len(self.names)
         if tuple(self.watch.shape) not in {(blocks, n, features), (blocks + 1, n, features)}:
             raise ShapeError(
@@ -99,6 +101,11 @@ class Channel:
     def acting(self) -> tuple[bool, ...]:
         """Whether the law acts at each block: asked once and not for every token."""
         return tuple(self.law.is_active(block) for block in range(self.law.blocks))
+
+    @cached_property
+    def rule(self) -> TokenRule:
+        """Which tokens are steered."""
+        return tokens_named(self.tokens)
 
     @property
     def final_vectors(self) -> Float[Tensor, "n features"]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from steersman.engines.channel import AtPrompt, Channel
 from steersman.engines.planned import Asked, Plans, offsets_of
 from steersman.engines.recorder import Recorder
-from steersman.engines.window import Sequences, Window, matching
+from steersman.engines.window import Sequences, Window
 from steersman.errors import InputError
 
 
@@ -69,12 +69,11 @@ class Lane:
     ) -> None:
         """Which rows and tokens it has."""
         self.rows = _rows(channel.rows, copies, window)
-        opened = _open(channel, window, sequences)
+        opened = channel.rule.open(window, sequences)
         self.open = opened if self.rows is None else opened[self.rows]
         self.count = self.open.numel()
         self.fully = _fully(self.open)
-        # Then a law may add to a block's output by itself: nothing else asks what it added.
-        self.plainly = self.fully is True and self.rows is None and channel.observer is None
+        self.fires: Tensor | None = None
         self.planned = plans.of(index, channel, copies)
         self._asked: Asked | None = None
         self.reference = channel.reference
@@ -90,6 +89,12 @@ class Lane:
         self.state = channel.law.init(self.count)
         self.observed: dict[int, Tensor] = {}
         self.nominal: dict[int, Tensor] = {}
+
+    def decide(self, fires: Bool[Tensor, " batch"]) -> None:
+        """Close the rows whose prompt does not meet the channel's condition."""
+        self.fires = fires if self.rows is None else fires[self.rows]
+        self.open = self.open & self.fires[:, None]
+        self.fully = _fully(self.open)
 
     def tokens(self, window: Window, skip: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """Steered, valid and ids of this lane's new tokens."""
@@ -176,7 +181,7 @@ class Lane:
         states = self._states(_read(channel, x, y))
         offset = self._offsets(channel)[block]
         reference = self.reference.joined(offset, self.observed.get(block))
-        if recorder is None and self.plainly and y.dtype == x.dtype == channel.law.dtype:
+        if recorder is None and self._alone(channel) and y.dtype == x.dtype == channel.law.dtype:
             out = y.reshape(states.shape)
             self.state, moved = channel.law.added(self.state, states, reference, block, out)
             return moved.view(y.shape)
@@ -194,6 +199,13 @@ class Lane:
         if u is None or not acts:
             return y
         return self._placed(y, u)
+
+    def _alone(self, channel: Channel) -> bool:
+        """Whether the law may add to the block's output by itself: nothing else asks what it adds.
+
+        Every token is steered, and what it missed is not corrected at the next.
+        """
+        return self.fully is True and self.rows is None and channel.observer is None
 
     def _placed(self, y: Tensor, u: Tensor) -> Tensor:
         if self.rows is None:
@@ -296,12 +308,6 @@ def _fully(opened: Tensor) -> bool | None:
         return None
     count = int(torch.count_nonzero(opened))
     return bool(count) if count in (0, opened.numel()) else None
-
-
-def _open(channel: Channel, window: Window, sequences: Sequences) -> Tensor:
-    if channel.tokens == "matching":
-        return matching(window, channel.matching)
-    return window.valid if channel.tokens == "all" else sequences.from_start(window)
 
 
 def _copies(batch: int, prompts: int | None) -> int:

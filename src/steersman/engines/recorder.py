@@ -75,6 +75,7 @@ class Recorder:
         self._passes: list[_Pass] = []
         self._waiting: list[_Shown] = []
         self._effort: Tensor | None = None
+        self._fired: Tensor | None = None
         self._kept = 0
 
     def tokens(
@@ -96,6 +97,16 @@ class Recorder:
         self._passes.append(_Pass(steered, valid, ids, [], []))
         self._waiting.clear()
         self._effort = effort
+
+    def decided(self, fired: Bool[Tensor, " rows"], steered: Bool[Tensor, "rows new"]) -> None:
+        """Which rows' prompts met the condition, found out while a pass was under way.
+
+        Args:
+            fired: which did.
+            steered: which of the pass's tokens the gate lets through after all.
+        """
+        self._fired = fired
+        self._passes[-1] = self._passes[-1]._replace(steered=steered)
 
     def block(
         self,
@@ -200,6 +211,7 @@ class Recorder:
                 name=name,
                 final=features[:, blocks, :, index] if watched > blocks else None,
                 nominal=None if nominal.isnan().all() else nominal[..., index],
+                fired=None if self._fired is None else self._fired.cpu(),
             )
             for index, name in enumerate(self._names)
         )

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from steersman.engines.channel import Channel
+from steersman.engines.deciding import Deciding, Verdicts, first_active, run_bare
 from steersman.engines.lane import Pass, made_for, remade_for
 from steersman.engines.memory import RowMemory
 from steersman.engines.mirror import Mirror
@@ -68,10 +69,14 @@ class Run:
         self._sequences = Sequences(prompt_length)
         self._relative = tuple(i for i, c in enumerate(channels) if c.reference.needs_nominal)
         self._corrections = {i: RowMemory() for i, c in enumerate(channels) if c.observer}
+        self._conditions = {i: c.condition for i, c in enumerate(channels) if c.condition}
+        self._verdicts = {i: Verdicts() for i in self._conditions}
+        self._deciding: Deciding | None = None
         self._known = RowMemory()
         self._anew = any(channel.at_token for channel in channels)
-        remembers = self._anew or bool(self._corrections)
-        self._mirror = Mirror((self._known, *self._corrections.values()) if remembers else ())
+        self._memories = (self._known, *self._corrections.values(), *self._verdicts.values())
+        self._remembers = self._anew or bool(self._corrections) or bool(self._verdicts)
+        self._mirror = Mirror(self._memories if self._remembers else ())
         self._nominal = NominalRun(self._model, self._mirror) if self._relative else None
         self._hooks: HookSet | None = None
         self._on: dict[torch.device, tuple[Channel, ...]] = {}
@@ -158,15 +163,21 @@ class Run:
         begins = self._sequences.enter(window)
         if begins:
             self._begin(window)
+            self._decide_early(window, args, kwargs)
         if self._anew:
             self._renew(window, begins)
         skip = min(window.length, max(0, self._sequences.seen - window.first))
         channels = self._channels_on(window.valid.device)
         self._pass = Pass(channels, window, self._sequences, self._prompts, skip, self._plans)
+        for index, verdicts in self._verdicts.items():
+            if verdicts.decided is not None:
+                self._pass.lanes[index].decide(verdicts.decided)
         if self._traced:
             for lane, recorder in zip(self._pass.lanes, self._recorders[-1], strict=True):
                 effort = None if lane.planned is None else lane.planned.effort
                 recorder.tokens(*lane.tokens(window, skip), effort)
+                if lane.fires is not None:
+                    recorder.decided(lane.fires, lane.open[:, skip:])
         for index, memory in self._corrections.items():
             known = memory.read(window.first, window.length)
             if known is not None:
@@ -181,12 +192,47 @@ class Run:
 
     def _begin(self, window: Window) -> None:
         """A new sequence: laws that are made for each prompt, and a fresh record."""
-        for memory in (self._known, *self._corrections.values()):
+        self._deciding = None
+        for memory in self._memories:
             memory.forget()
         if any(channel.at_prompt for channel in self._channels):
             self._make(lambda channel: made_for(channel, window, self._prompts, self))
         if self._traced:
             self._recorders.append([Recorder(c.watch, c.scale, c.names) for c in self._channels])
+
+    def _decide_early(self, window: Window, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Make ready to read what conditions ask of the prompts, of which nothing is steered yet.
+
+        The unsteered run tells it, where there is one; or this very pass, where all of it is known
+        before any law acts; or else the prompts run once more beforehand.
+        """
+        if not self._conditions:
+            return
+        self._deciding = Deciding(self._conditions, window, self._sequences)
+        acts = first_active((channel.law for channel in self._channels), len(self._blocks))
+        if self._nominal is None and self._deciding.deepest > acts:
+            self._pass, self._asleep = None, True
+            try:
+                run_bare(self._model, args, kwargs)
+            finally:
+                self._asleep = False
+
+    def _read(self, state: int, x: torch.Tensor) -> None:
+        """Show one state to the conditions; where they know enough, close the rows they do not."""
+        if self._deciding is None:
+            return
+        self._deciding.see(state, x)
+        if not self._deciding.complete:
+            return
+        for index, fires in self._deciding.verdicts().items():
+            self._verdicts[index].decide(fires)
+            if self._pass is not None:
+                lane = self._pass.lanes[index]
+                lane.decide(fires)
+                if self._traced and lane.fires is not None:
+                    steered = lane.open[:, self._pass.skip :]
+                    self._recorders[-1][index].decided(lane.fires, steered)
+        self._deciding = None
 
     def _renew(self, window: Window, begins: bool) -> None:
         """Take note of the ids; laws that are made for each token, where one is generated."""
@@ -241,7 +287,7 @@ class Run:
 
     def _follow(self, kwargs: dict[str, Any], output: Any) -> None:
         """Keep what is remembered in step with the caller's cache; a nominal run has seen to it."""
-        if self._nominal is None and (self._anew or self._corrections):
+        if self._nominal is None and self._remembers:
             cache = kwargs.get("past_key_values") or getattr(output, "past_key_values", None)
             if cache is not None and not self._mirror.follows(cache):
                 self._mirror.follow(cache)
@@ -249,6 +295,10 @@ class Run:
     def _after_block(
         self, block: int, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
     ) -> Any:
+        if self._deciding is not None:
+            self._read(block, hidden_in(args, kwargs))
+            if block + 1 == len(self._blocks):
+                self._read(block + 1, hidden_out(output))
         if self._asleep:
             return None
         current = self._current()

@@ -36,6 +36,7 @@ class Trace:
         nominal: the feature of the unsteered run of the same tokens at `x_0 .. x_T`, `(rows,
             states, tokens)`, of which the last row is NaN where `final` is None; None where there
             was no unsteered run, as for a plan.
+        fired: which rows' prompts met the steering's condition, `(rows,)`; None where it has none.
     """
 
     feature: Float[Tensor, "rows blocks tokens"]
@@ -48,6 +49,7 @@ class Trace:
     name: str = "feature"
     final: Float[Tensor, "rows tokens"] | None = None
     nominal: Float[Tensor, "rows states tokens"] | None = None
+    fired: Bool[Tensor, " rows"] | None = None
 
     @property
     def error(self) -> Float[Tensor, "rows blocks tokens"]:

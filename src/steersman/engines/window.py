@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 from steersman.errors import InputError
@@ -23,12 +23,14 @@ class Window:
         valid: which tokens are not padding, `(batch, length)`.
         ids: token ids where the model was given them, `(batch, length)`.
         cached: whether earlier columns were read from a cache.
+        earlier: which of the earlier columns are not padding, `(batch, first)`; None takes all.
     """
 
     first: int
     valid: Bool[Tensor, "batch length"]
     ids: Int[Tensor, "batch length"] | None
     cached: bool
+    earlier: Shaped[Tensor, "batch first"] | None = None
 
     @property
     def batch(self) -> int:
@@ -39,6 +41,18 @@ class Window:
     def length(self) -> int:
         """Columns in this pass."""
         return self.valid.shape[1]
+
+    @property
+    def columns(self) -> Int[Tensor, " length"]:
+        """The number of each column."""
+        return self.first + torch.arange(self.length, device=self.valid.device)
+
+    @property
+    def before(self) -> Int[Tensor, " batch"]:
+        """How many tokens of each row lie before this pass, without padding."""
+        if self.earlier is not None:
+            return self.earlier.bool().sum(dim=1).to(self.valid.device)
+        return torch.full((self.batch,), self.first, device=self.valid.device)
 
 
 def read_window(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Window:
@@ -55,33 +69,19 @@ def read_window(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Window:
     if given is None:
         raise InputError("the model was called without input_ids or inputs_embeds")
     batch, length = int(given.shape[0]), int(given.shape[1])
-    mask = kwargs.get("attention_mask")
+    mask, earlier = kwargs.get("attention_mask"), None
     past = _past(kwargs.get("past_key_values"))
     if isinstance(mask, Tensor) and mask.ndim == 2 and mask.shape[1] >= length:
         valid = mask[:, past : past + length] if mask.shape[1] > length else mask
+        earlier = mask[:, :past] if mask.shape[1] >= past + length else None
         valid = valid.bool() if valid.shape[1] == length else mask[:, -length:].bool()
     else:
         valid = torch.ones(batch, length, dtype=torch.bool, device=given.device)
-    return Window(past, valid, ids, cached=past > 0)
+    return Window(past, valid, ids, past > 0, earlier)
 
 
 def _past(cache: Any) -> int:
     return int(cache.get_seq_length()) if cache is not None else 0
-
-
-def matching(window: Window, ids: tuple[int, ...]) -> Bool[Tensor, "batch length"]:
-    """Real tokens whose id is one of `ids`.
-
-    Raises:
-        InputError: the model was called with embeddings, so that ids are not known.
-    """
-    if window.ids is None:
-        raise InputError(
-            "tokens='matching' needs token ids, and the model was called with inputs_embeds: "
-            "call it with input_ids, or attach with tokens='all'"
-        )
-    wanted = torch.tensor(ids, device=window.ids.device)
-    return window.valid & torch.isin(window.ids, wanted)
 
 
 def last_columns(window: Window) -> Int[Tensor, " batch"]:
@@ -128,8 +128,29 @@ class Sequences:
             raise InputError("no pass has begun")
         if self._latest is not None and window.first >= self._latest:
             return window.valid
-        columns = window.first + torch.arange(window.length, device=window.valid.device)
-        return window.valid & (columns[None] >= self._start.to(columns.device)[:, None])
+        return window.valid & (window.columns >= self.ends(window)[:, None])
+
+    def in_prompt(self, window: Window) -> Bool[Tensor, "batch length"]:
+        """Real tokens of the prompt, its last one included."""
+        if self._latest is not None and window.first > self._latest:
+            return torch.zeros_like(window.valid)
+        return window.valid & (window.columns <= self.ends(window)[:, None])
+
+    def to_come(self, window: Window) -> Int[Tensor, " batch"]:
+        """How many columns of the prompt lie behind this pass."""
+        return (self.ends(window) - (window.first + window.length - 1)).clamp(min=0)
+
+    def unfinished(self, window: Window) -> bool:
+        """Whether a prompt of known length goes on behind this pass."""
+        return self._given is not None and window.first + window.length < self._given
+
+    def ends(self, window: Window) -> Int[Tensor, " batch"]:
+        """The column of the last prompt token of each row."""
+        if self._start is None:
+            raise InputError("no pass has begun")
+        ends = self._start.to(window.valid.device)
+        # Rows come and go only in generation, where all prompts end in the same column.
+        return ends if len(ends) == window.batch else ends.max().expand(window.batch)
 
     def _first_steered(self, window: Window) -> Tensor:
         if self._given is None:

@@ -26,6 +26,7 @@ from steersman.methods import ExecutionName, ReferenceName
 from steersman.plant import fingerprint, require_evaluation, unwrap
 from steersman.provenance import library_versions, tokenizer_hash
 from steersman.request import RelinearizeName, Strength
+from steersman.side_by_side import Together
 from steersman.steering import Steering
 
 COUNT = 200
@@ -37,7 +38,7 @@ def evaluate(
     model: nn.Module,
     tokenizer: Any,
     task: str | Task,
-    steering: Steering | None = None,
+    steering: Steering | Together | None = None,
     target: Strength | None = None,
     *,
     split: Split = "test",
@@ -70,7 +71,7 @@ def evaluate(
         task: a task, or the name of one of the wind tunnel's: "toxicity", "truthfulness",
             "refusal", "concepts:sea", "knowledge", "fluency". `steersman.evaluation.task_named`
             makes tasks of data sets.
-        steering: what to attach; None evaluates the bare model.
+        steering: what to attach, one or several together; None evaluates the bare model.
         target: as in `Steering.attach`, and so are the others from `lambda_` to `cap`.
         split: "test"; "validation" for every choice that is made by looking at scores; "all" where
             nothing was fitted or chosen on these data, to compare with published numbers.

@@ -32,6 +32,7 @@ from steersman.methods.pre_control import PreControl
 from steersman.methods.prosv import PrOSV
 from steersman.methods.riser import RISER
 from steersman.methods.tracking import Tracking
+from steersman.methods.vectors import GivenVectors
 
 _ALL = (
     ALQR,
@@ -47,6 +48,7 @@ _ALL = (
     AngularSteering,
     Tracking,
     Counterfactual,
+    GivenVectors,
     BiPO,
     LinEAS,
     PrOSV,
@@ -91,6 +93,7 @@ __all__ = [
     "Evidence",
     "ExecutionName",
     "FeatureLQR",
+    "GivenVectors",
     "Means",
     "Method",
     "OpenLoopLQR",

@@ -3,7 +3,18 @@
 from steersman.errors import InputError
 
 
-def acting(chosen: tuple[int, ...], blocks: int) -> tuple[int, ...]:
+def numbered(chosen: str | tuple[int, ...]) -> tuple[int, ...]:
+    """The chosen blocks, which have to be numbers by now.
+
+    Raises:
+        InputError: they are still a name.
+    """
+    if isinstance(chosen, str):
+        raise InputError(f"blocks={chosen!r} is found out from examples: fit with it.")
+    return chosen
+
+
+def acting(chosen: str | tuple[int, ...], blocks: int) -> tuple[int, ...]:
     """The chosen blocks in the order they run; every block where none was chosen.
 
     Args:
@@ -11,8 +22,9 @@ def acting(chosen: tuple[int, ...], blocks: int) -> tuple[int, ...]:
         blocks: how many the model has.
 
     Raises:
-        InputError: a block that does not exist.
+        InputError: a block that does not exist, or a name in place of numbers.
     """
+    chosen = numbered(chosen)
     wrong = sorted(set(chosen) - set(range(blocks)))
     if wrong:
         raise InputError(f"blocks names {wrong}; the model has blocks 0 .. {blocks - 1}.")

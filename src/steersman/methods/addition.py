@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 import torch
 
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.base import Controller, Evidence, Method, PlantKind
 
 
@@ -22,6 +23,13 @@ class ActivationAddition(Method):
     """
 
     name: ClassVar[str] = "activation-addition"
+    about: ClassVar[About] = About(
+        paper="ActAdd, arXiv 2308.10248; CAA, arXiv 2312.06681",
+        direction="mean difference",
+        setpoint="offset",
+        controller="none",
+        verified="the vector added by a hook",
+    )
     plant: ClassVar[PlantKind] = "none"
     tokens: ClassVar[Literal["last", "all"]] = "all"
 

@@ -17,6 +17,7 @@ from steersman.control import (
     reached,
 )
 from steersman.directions import Features
+from steersman.methods.about import About
 from steersman.methods.base import Controller, Evidence, Method, PlantKind
 
 
@@ -45,6 +46,13 @@ class ALQR(Method):
     """
 
     name: ClassVar[str] = "a-lqr"
+    about: ClassVar[About] = About(
+        paper="A-LQR, arXiv 2604.19018",
+        direction="observer",
+        setpoint="relative; absolute; lambda",
+        controller="dense LQR gain",
+        verified="Riccati by substitution and scipy; the whole horizon by least squares",
+    )
     plant: ClassVar[PlantKind] = "matrices"
     several: ClassVar[bool] = True
     tokens: ClassVar[Literal["last", "all"]] = "last"
@@ -89,4 +97,11 @@ class ALQRPlus(ALQR):
     """A-LQR+ of the paper: the same gains at every token, the prompt's included."""
 
     name: ClassVar[str] = "a-lqr+"
+    about: ClassVar[About] = About(
+        paper="A-LQR+, arXiv 2604.19018",
+        direction="observer",
+        setpoint="relative; absolute; lambda",
+        controller="dense LQR gain",
+        verified="as a-lqr",
+    )
     tokens: ClassVar[Literal["last", "all"]] = "all"

@@ -1,6 +1,6 @@
 """Angular steering: turn each state within a plane, and keep its length."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import pi
 from typing import ClassVar, Literal, get_args
 
@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 from steersman.control import Absolute, AngularLaw, Reference, Relative, Target, Units
 from steersman.directions import Direction, Features
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.acting import acting
 from steersman.methods.base import (
     Controller,
@@ -22,6 +23,7 @@ from steersman.methods.base import (
     PlantKind,
     Settled,
 )
+from steersman.methods.choosing import chosen_blocks, with_blocks
 
 Plane = Literal["means", "contrasts"]
 Gate = Literal["all", "undesired"]
@@ -50,8 +52,9 @@ class AngularSteering(Method):
         gate: "all", or "undesired": only states on the undesired side of the line half way between
             the two means, as the published adaptive form, whose line is at a right angle to the
             feature.
-        blocks: which blocks may act; empty is all of them, and "opposed" those where the feature of
-            the two means has opposite signs, as the published selective form.
+        blocks: which blocks may act, by number or by what the examples show, "top:K", "probe:K"
+            or "opposed"; empty is all of them. "opposed" are those where the feature of the two
+            means has opposite signs, as in the published selective form.
 
     Source:
         Angular Steering, https://github.com/lone17/angular-steering (absolute, adaptive); Selective
@@ -60,6 +63,13 @@ class AngularSteering(Method):
     """
 
     name: ClassVar[str] = "angular"
+    about: ClassVar[About] = About(
+        paper="Angular Steering; Selective Steering",
+        direction="plane of the means or contrasts",
+        setpoint="angle, absolute or relative",
+        controller="rotation",
+        verified="rotation matrices; length kept",
+    )
     plant: ClassVar[PlantKind] = "none"
     tokens: ClassVar[Literal["last", "all"]] = "all"
     in_units: ClassVar[bool] = False
@@ -67,7 +77,7 @@ class AngularSteering(Method):
 
     plane: Plane = "means"
     gate: Gate = "all"
-    blocks: Literal["opposed"] | tuple[int, ...] = ()
+    blocks: str | tuple[int, ...] = ()
 
     def settled(self, evidence: Evidence) -> Settled:
         """With the blocks that act, where they were left to the examples.
@@ -75,7 +85,7 @@ class AngularSteering(Method):
         Raises:
             InputError: the feature's means have the same sign at every block.
         """
-        return Settled(replace(self, blocks=self._acting(evidence)))
+        return Settled(with_blocks(self, evidence))
 
     def solve(self, evidence: Evidence) -> Controller:
         """The plane of each block, with the angles of the two means in it.
@@ -85,7 +95,7 @@ class AngularSteering(Method):
                 that does not, or means that span no plane.
         """
         self._require_known()
-        blocks = self._acting(evidence)
+        blocks = chosen_blocks(self.blocks, evidence)
         means = evidence.require_read(self.name)(None)
         find = _of_the_means if self.plane == "means" else _of_the_contrasts
         H = find(means, evidence.direction)[:-1]
@@ -113,19 +123,6 @@ class AngularSteering(Method):
         """Where to turn to, between the angles of the two means."""
         undesired, between = controller.shifts[:, :1], controller.shifts[:, 1:]
         return Absolute(strength), Units(between, undesired[..., 0])
-
-    def _acting(self, evidence: Evidence) -> tuple[int, ...]:
-        """The blocks that act; empty is all of them."""
-        if self.blocks != "opposed":
-            return self.blocks
-        origin, norm = evidence.direction.origin[:-1], evidence.direction.norm[:-1]
-        opposed = (origin * (origin + norm) < 0).nonzero().flatten().tolist()
-        if not opposed:
-            raise InputError(
-                "the feature of the desired and the undesired mean has the same sign at every "
-                "block, so none is opposed: name the blocks, or let all of them act."
-            )
-        return tuple(opposed)
 
     def _require_known(self) -> None:
         for name, choice, kind in (("plane", self.plane, Plane), ("gate", self.gate, Gate)):

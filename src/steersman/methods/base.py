@@ -25,6 +25,7 @@ from steersman.control import (
 from steersman.diagnostics import Diagnostic
 from steersman.directions import Direction, Features, Natural
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.training import Bench
 
 ReferenceName = Literal["relative", "absolute"]
@@ -269,6 +270,7 @@ class Method(ABC):
     """
 
     name: ClassVar[str]
+    about: ClassVar[About]
     plant: ClassVar[PlantKind]
     tokens: ClassVar[Literal["last", "all"]]
     aligned: ClassVar[bool] = False

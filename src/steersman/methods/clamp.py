@@ -7,6 +7,7 @@ import torch
 
 from steersman.control import Reference, Target, Units, least_errors
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.base import Controller, Evidence, Method, PlantKind
 
 
@@ -38,6 +39,13 @@ class Clamp(Method):
     """
 
     name: ClassVar[str] = "clamp"
+    about: ClassVar[About] = About(
+        paper="the shortest push there is",
+        direction="observer",
+        setpoint="relative; absolute behind the last block",
+        controller="exact",
+        verified="the feature reached, exactly",
+    )
     plant: ClassVar[PlantKind] = "none"
     several: ClassVar[bool] = True
     tokens: ClassVar[Literal["last", "all"]] = "last"

@@ -11,6 +11,7 @@ from steersman.control import Absolute, AffineField, Reference, Target, Units
 from steersman.diagnostics import Diagnostic
 from steersman.directions import RANKS, RIDGES, Choice, choose, conditional_shift, plainest
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.base import (
     Controller,
     Evidence,
@@ -43,6 +44,13 @@ class Counterfactual(Method):
     """
 
     name: ClassVar[str] = "counterfactual"
+    about: ClassVar[About] = About(
+        paper="ours",
+        direction="reduced-rank regression",
+        setpoint="the state in another context",
+        controller="affine map of the state",
+        verified="regression written out; scikit-learn",
+    )
     plant: ClassVar[PlantKind] = "none"
     aligned: ClassVar[bool] = True
     tokens: ClassVar[Literal["last", "all"]] = "all"

@@ -20,6 +20,8 @@ from steersman.control import (
 from steersman.directions import Features, Natural, listed, natural_differences
 from steersman.directions.natural import MOST, SHARE
 from steersman.errors import InputError
+from steersman.methods.about import About
+from steersman.methods.acting import numbered
 from steersman.methods.base import Controller, Evidence, Method, PlantKind, Settled
 
 Actuators = Literal["contrast", "natural", "state"]
@@ -52,7 +54,8 @@ class FeatureLQR(Method):
             direction of the state finds directions that natural states never use, and moves the
             feature without the behaviour. Contrasts that are alike at a block share the work there;
             pushing one of them against the other is dear, as natural states seldom show that.
-        blocks: which blocks may act; empty is all of them.
+        blocks: which blocks may act, by number or as "top:K", "probe:K" or "opposed" by what the
+            examples show; empty is all of them.
         rank: the most columns that the cost-to-go keeps; None keeps all.
         weights: `p_i` of each feature by its name, above zero; 1 for those that are not named.
         share: of a feature's mean square difference, that its "natural" actuators hold.
@@ -60,6 +63,13 @@ class FeatureLQR(Method):
     """
 
     name: ClassVar[str] = "feature-lqr"
+    about: ClassVar[About] = About(
+        paper="ours",
+        direction="contrast, or natural differences",
+        setpoint="relative; absolute",
+        controller="low-rank LQR with feed-forward",
+        verified="dense Riccati to 1e-10; least squares",
+    )
     plant: ClassVar[PlantKind] = "products"
     several: ClassVar[bool] = True
     tokens: ClassVar[Literal["last", "all"]] = "last"
@@ -68,7 +78,7 @@ class FeatureLQR(Method):
     r: Weight = 1.0
     qf: float = 1.0
     actuators: Actuators = "contrast"
-    blocks: tuple[int, ...] = ()
+    blocks: str | tuple[int, ...] = ()
     rank: int | None = None
     weights: dict[str, float] = field(default_factory=dict)
     share: float = SHARE
@@ -167,11 +177,12 @@ class FeatureLQR(Method):
                 f"actuators is {self.actuators!r}; choose one of {', '.join(get_args(Actuators))}."
             )
         blocks = features.blocks
-        wrong = sorted(set(self.blocks) - set(range(blocks)))
+        chosen = numbered(self.blocks)
+        wrong = sorted(set(chosen) - set(range(blocks)))
         if wrong:
             raise InputError(f"blocks names {wrong}; the model has blocks 0 .. {blocks - 1}.")
         r = _each("r", self.r, blocks)
-        r[[t for t in range(blocks) if self.blocks and t not in self.blocks]] = torch.inf
+        r[[t for t in range(blocks) if chosen and t not in chosen]] = torch.inf
         if self.actuators == "natural":
             if natural is None:
                 raise InputError(

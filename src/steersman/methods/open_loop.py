@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 
 from steersman.control import AffineLaw, plan, prefilter, reached
+from steersman.methods.about import About
 from steersman.methods.alqr import ALQR
 from steersman.methods.base import Controller, Evidence
 
@@ -30,6 +31,13 @@ class OpenLoopLQR(ALQR):
     """
 
     name: ClassVar[str] = "open-loop-lqr"
+    about: ClassVar[About] = About(
+        paper="the published code of A-LQR",
+        direction="observer",
+        setpoint="its own contrast",
+        controller="dense LQR gain, no feedback",
+        verified="the closed loop on a plant where both agree",
+    )
 
     def solve(self, evidence: Evidence) -> Controller:
         """A-LQR's gains without what they observe, scaled to reach what is asked.

@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from steersman.control import Law, PIDLaw, plan, prefilter, reached
+from steersman.methods.about import About
+from steersman.methods.acting import numbered
 from steersman.methods.base import Controller, Evidence, Method, PlantKind
 
 
@@ -26,13 +28,21 @@ class SPID(Method):
         ki: gain of its sum.
         kd: gain of its difference.
         cap: the longest input relative to the state; None is no cap. A plan knows no cap.
-        blocks: which blocks may act; empty is all of them.
+        blocks: which blocks may act, by number or as "top:K", "probe:K" or "opposed" by what the
+            examples show; empty is all of them.
 
     Source:
         A-LQR (arXiv 2604.19018), the baseline S-PID.
     """
 
     name: ClassVar[str] = "s-pid"
+    about: ClassVar[About] = About(
+        paper="S-PID in A-LQR, arXiv 2604.19018",
+        direction="observer",
+        setpoint="relative; absolute; lambda",
+        controller="PID over blocks",
+        verified="sums written out",
+    )
     plant: ClassVar[PlantKind] = "products"
     tokens: ClassVar[Literal["last", "all"]] = "last"
 
@@ -40,7 +50,7 @@ class SPID(Method):
     ki: float = 0.1
     kd: float = 0.0
     cap: float | None = None
-    blocks: tuple[int, ...] = ()
+    blocks: str | tuple[int, ...] = ()
 
     def solve(self, evidence: Evidence) -> Controller:
         """The loop's prefilter and plan on the averaged plant.
@@ -50,13 +60,13 @@ class SPID(Method):
             NumericalError: the loop cannot move the feature, or diverges.
         """
         direction, system = evidence.direction, evidence.require_plant(self.name)
-        v, p = direction.vectors[:-1], direction.patterns[:-1]
+        v, p, blocks = direction.vectors[:-1], direction.patterns[:-1], numbered(self.blocks)
         asked = direction.norm[:-1, None, None]
-        nominal = PIDLaw(v, self.kp, self.ki, self.kd, None, self.blocks or None, p)
+        nominal = PIDLaw(v, self.kp, self.ki, self.kd, None, blocks or None, p)
         answer = reached(system, plan(system, nominal, asked), direction.vectors[-1:].mT)
         shifts = asked @ prefilter(answer, direction.norm[-1:])
         acts = torch.zeros(len(v), 1)
-        acts[list(self.blocks) if self.blocks else slice(None)] = 1
+        acts[list(blocks) if blocks else slice(None)] = 1
         return Controller(
             H=v.unsqueeze(-1),
             G=(acts * p).unsqueeze(-1),
@@ -83,13 +93,21 @@ class ProportionalAddition(SPID):
         ki: none.
         kd: none.
         cap: the longest input relative to the state; None is no cap.
-        blocks: which blocks may act; empty is all of them.
+        blocks: which blocks may act, by number or as "top:K", "probe:K" or "opposed" by what the
+            examples show; empty is all of them.
 
     Source:
         A-LQR (arXiv 2604.19018), the baseline ActAdd with a linear feature setpoint.
     """
 
     name: ClassVar[str] = "actadd-lfs"
+    about: ClassVar[About] = About(
+        paper="ActAdd-LFS in A-LQR, arXiv 2604.19018",
+        direction="observer",
+        setpoint="relative; absolute; lambda",
+        controller="proportional",
+        verified="sums written out",
+    )
 
     kp: float = 1.0
     ki: float = 0.0

@@ -11,6 +11,7 @@ from torch import Tensor
 from steersman.control import prefilter, reached
 from steersman.control.checks import require_finite
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.acting import acting
 from steersman.methods.base import Controller, Evidence, Method, PlantKind
 
@@ -34,7 +35,8 @@ class PIDSteering(Method):
         kp: gain of the error.
         ki: gain of the sum of the errors before it.
         kd: gain of its difference to the one before; none at the first block.
-        blocks: which blocks may act; empty is all of them.
+        blocks: which blocks may act, by number or as "top:K", "probe:K" or "opposed" by what the
+            examples show; empty is all of them.
 
     Source:
         Activation Steering with a Feedback Controller (arXiv 2510.04309), its additive form, with
@@ -42,13 +44,20 @@ class PIDSteering(Method):
     """
 
     name: ClassVar[str] = "pid-steering"
+    about: ClassVar[About] = About(
+        paper="PID Steering, arXiv 2510.04309",
+        direction="mean difference, read again",
+        setpoint="offset",
+        controller="PID while fitting",
+        verified="sums written out; re-reading by hand",
+    )
     plant: ClassVar[PlantKind] = "none"
     tokens: ClassVar[Literal["last", "all"]] = "all"
 
     kp: float = 1.0
     ki: float = 0.05
     kd: float = 0.01
-    blocks: tuple[int, ...] = ()
+    blocks: str | tuple[int, ...] = ()
 
     def solve(self, evidence: Evidence) -> Controller:
         """The schedule, block after block, each error read under the inputs before it.
@@ -90,6 +99,13 @@ class PIDSteeringOnce(PIDSteering):
     """
 
     name: ClassVar[str] = "pid-steering-once"
+    about: ClassVar[About] = About(
+        paper="PID Steering, arXiv 2510.04309",
+        direction="mean difference",
+        setpoint="offset",
+        controller="PID while fitting",
+        verified="sums written out",
+    )
     plant: ClassVar[PlantKind] = "products"
 
     def solve(self, evidence: Evidence) -> Controller:

@@ -18,6 +18,7 @@ from steersman.control import (
 )
 from steersman.directions import Features
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.base import (
     Controller,
     Evidence,
@@ -56,6 +57,13 @@ class Tracking(Method):
     """
 
     name: ClassVar[str] = "tracking"
+    about: ClassVar[About] = About(
+        paper="A-LQR's trajectory, arXiv 2604.19018",
+        direction="the whole state",
+        setpoint="another trajectory",
+        controller="low-rank dense LQR",
+        verified="dense gains and the error bound",
+    )
     plant: ClassVar[PlantKind] = "matrices"
     tokens: ClassVar[Literal["last", "all"]] = "last"
     in_units: ClassVar[bool] = False

@@ -2,7 +2,7 @@
 
 from steersman.plant.architectures import ARCHITECTURES, Layout
 from steersman.plant.average import Averaged, SharedAverage, average
-from steersman.plant.blocks import Blocks, locate, unwrap
+from steersman.plant.blocks import Blocks, locate, model_type, unwrap
 from steersman.plant.capture import (
     TokenStates,
     capture_batch,
@@ -39,7 +39,7 @@ from steersman.plant.positions import (
     positions_named,
 )
 from steersman.plant.processes import Processes, ProcessGroup
-from steersman.plant.tokens import Encoded, Tokens, encode, pad, pad_id, tokenize
+from steersman.plant.tokens import Encoded, Tokens, encode, pad, pad_id, special_ids, tokenize
 
 __all__ = [
     "ARCHITECTURES",
@@ -87,12 +87,14 @@ __all__ = [
     "jacobians",
     "linearize",
     "locate",
+    "model_type",
     "owners",
     "pad",
     "pad_id",
     "positions_named",
     "render",
     "require_evaluation",
+    "special_ids",
     "tokenize",
     "unwrap",
     "with_hidden",

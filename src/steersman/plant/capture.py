@@ -70,10 +70,10 @@ def capture_states(
         NumericalError: a state is not finite; the message names the example and the block.
         ArchitectureError: the blocks are not found, or one of them did not run.
     """
-    job = _Job(model, tokenizer, texts, positions or LastToken(), prompts, max_length)
+    job = CaptureJob(model, tokenizer, texts, positions or LastToken(), prompts, max_length)
     captured: dict[int, Tensor] = {}
     for batch, encoded in job.batches(batch_size, progress):
-        pool = _Pool.mean(encoded, [job.chosen[i] for i in batch])
+        pool = Pool.mean(encoded, [job.chosen[i] for i in batch])
         states = _forward(model, job.blocks, encoded, pool)
         _require_finite(states, batch)
         captured.update(zip(batch, states, strict=True))
@@ -111,11 +111,11 @@ def capture_tokens(
         NumericalError: a state is not finite; the message names the example and the block.
         ArchitectureError: the blocks are not found, or one of them did not run.
     """
-    job = _Job(model, tokenizer, texts, positions or LastToken(), prompts, max_length)
+    job = CaptureJob(model, tokenizer, texts, positions or LastToken(), prompts, max_length)
     captured: dict[int, Tensor] = {}
     for batch, encoded in job.batches(batch_size, progress):
         chosen = [job.chosen[i] for i in batch]
-        states = _forward(model, job.blocks, encoded, _Pool.each(encoded, chosen))
+        states = _forward(model, job.blocks, encoded, Pool.each(encoded, chosen))
         _require_finite(states, [i for i in batch for _ in job.chosen[i]])
         parts = torch.split(states, [len(some) for some in chosen])
         captured.update(zip(batch, parts, strict=True))
@@ -145,7 +145,7 @@ def capture_batch(
         InputError: the model is in training mode.
         ArchitectureError: a block did not run.
     """
-    return _forward(model, blocks, encoded, _Pool.mean(encoded, chosen))
+    return _forward(model, blocks, encoded, Pool.mean(encoded, chosen))
 
 
 def capture_sequence(
@@ -169,12 +169,12 @@ def capture_sequence(
     blocks = locate(model)
     ids = input_ids.to(input_device(blocks))
     encoded = Encoded(ids, torch.ones_like(ids))
-    states = _forward(model, blocks, encoded, _Pool.each(encoded, [chosen]))
+    states = _forward(model, blocks, encoded, Pool.each(encoded, [chosen]))
     _require_finite(states, list(chosen), "token")
     return states
 
 
-class _Job:
+class CaptureJob:
     """The examples of one capture, tokenised, with what was selected in each."""
 
     def __init__(
@@ -186,6 +186,7 @@ class _Job:
         prompts: Sequence[str] | None,
         max_length: int | None,
     ) -> None:
+        """Tokenise, and choose the tokens."""
         self.blocks = locate(model)
         self.pad_id = pad_id(tokenizer)
         limit = max_length if max_length is not None else self.blocks.context
@@ -193,6 +194,7 @@ class _Job:
         self.chosen = _select(self.tokens, rule)
 
     def batches(self, size: int, progress: bool) -> Iterator[tuple[list[int], Encoded]]:
+        """Which examples are in each batch, and the batch."""
         if not self.tokens or size < 1:
             raise InputError(f"{len(self.tokens)} examples in batches of {size}: give at least one")
         # Examples of like length together, longest first: least padding, and memory fails early.
@@ -208,7 +210,7 @@ class _Job:
 
 
 @dataclass(frozen=True, eq=False)
-class _Pool:
+class Pool:
     """Gathers chosen tokens and averages them in groups, so that padding is never touched."""
 
     rows: Tensor
@@ -217,16 +219,19 @@ class _Pool:
     counts: Tensor
 
     @classmethod
-    def mean(cls, encoded: Encoded, chosen: Sequence[Sequence[int]]) -> "_Pool":
+    def mean(cls, encoded: Encoded, chosen: Sequence[Sequence[int]]) -> "Pool":
+        """One mean a row."""
         rows, columns = _places(encoded, chosen)
         return cls(rows, columns, rows, torch.tensor([len(some) for some in chosen]))
 
     @classmethod
-    def each(cls, encoded: Encoded, chosen: Sequence[Sequence[int]]) -> "_Pool":
+    def each(cls, encoded: Encoded, chosen: Sequence[Sequence[int]]) -> "Pool":
+        """Every chosen token by itself."""
         rows, columns = _places(encoded, chosen)
         return cls(rows, columns, torch.arange(len(rows)), torch.ones(len(rows), dtype=torch.int64))
 
     def __call__(self, x: Tensor) -> Tensor:
+        """The groups' means, `(groups, width)`, of what is `(rows, length, width)`."""
         picked = x[self.rows.to(x.device), self.columns.to(x.device)]
         picked = picked.to(torch.promote_types(x.dtype, torch.float32))
         total = picked.new_zeros(len(self.counts), x.shape[-1])
@@ -241,7 +246,7 @@ def _places(encoded: Encoded, chosen: Sequence[Sequence[int]]) -> tuple[Tensor, 
     return rows, columns
 
 
-def _forward(model: nn.Module, blocks: Blocks, encoded: Encoded, pool: _Pool) -> Tensor:
+def _forward(model: nn.Module, blocks: Blocks, encoded: Encoded, pool: Pool) -> Tensor:
     require_evaluation(model)
     states: dict[int, Tensor] = {}
 

@@ -86,7 +86,7 @@ def tokenize(
     """
     if prompts is not None and len(prompts) != len(examples):
         raise InputError(f"{len(examples)} examples came with {len(prompts)} prompts: give as many")
-    special = _special_ids(tokenizer)
+    special = special_ids(tokenizer)
     tokens: list[Tokens] = []
     for index, example in enumerate(examples):
         rendered = render(tokenizer, example, index, add_generation_prompt=add_generation_prompt)
@@ -168,7 +168,12 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
     return 0
 
 
-def _special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The ids that stand for no text of an example: BOS, turn marks, padding.
+
+    Args:
+        tokenizer: only read.
+    """
     # An unknown word is text, unless its token also serves as a mark.
     marks = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
     unknown = {tokenizer.unk_token_id} - marks

@@ -31,9 +31,8 @@ tags:
 Made with steersman by the method `{method}`. It moves {features} of the residual stream of
 {model} while the model runs; the model itself is not changed.
 
-**What it steers.** {read} `{positions}`{observed}. The examples are not stored here: *say in a
-sentence what the desired ones show.*
-
+**What it steers.** {steers}
+{gate}
 ## Use
 
 ```python
@@ -48,13 +47,11 @@ with steering.attach(model, target={target}):
 print(tokenizer.decode(output[0]))
 ```
 
-`target` is in natural units: 0 leaves a feature as it is, 1 moves it as far as the desired
-examples lie from the undesired ones. Nothing is left in the model after the `with` block.
+{units} Nothing is left in the model after the `with` block.
 
 ## Separation by block
 
-`d'` is the distance between the two sides along the direction in pooled standard deviations,
-estimated out of sample, with its standard error; below about 0.5 there is little to steer by.
+{separated}
 
 {separation}
 
@@ -70,10 +67,33 @@ estimated out of sample, with its standard error; below about 0.5 there is littl
   weights of the same shape (a fine-tune, a quantisation) are not refused, and not measured either.
 - The feature is a proxy. That it moves does not show that behaviour does: measure what you care
   about, and what you do not want to change, before you rely on it.
-- `target=1.0` is calibrated on an average over the examples; far larger ones leave the range in
+- {calibrated} far larger ones leave the range in
   which the blocks are close to linear, and the text suffers.
 - It is no safety mechanism: it can be taken off, and prompts can work against it.
 """
+
+_WITH_EXAMPLES = {
+    "steers": """\
+{read} `{positions}`{observed}. The examples are not stored here: *say in a
+sentence what the desired ones show.*""",
+    "units": """\
+`target` is in natural units: 0 leaves a feature as it is, 1 moves it as far as the desired
+examples lie from the undesired ones.""",
+    "separated": """\
+`d'` is the distance between the two sides along the direction in pooled standard deviations,
+estimated out of sample, with its standard error; below about 0.5 there is little to steer by.""",
+    "calibrated": "`target=1.0` is calibrated on an average over the examples;",
+}
+_WITHOUT = {
+    "steers": """\
+It adds vectors that were given, and has seen no examples: *say in a sentence what they are
+for.*""",
+    "units": "`target` multiplies the vectors: 0 adds nothing, 1 adds them as they were given.",
+    "separated": """\
+Nothing is known of it: no examples were seen. The feature is how far a state lies along the
+vector behind the block before.""",
+    "calibrated": "`target=1.0` is the vectors as they were given, whatever they do;",
+}
 
 
 def card_of(manifest: Mapping[str, Any], tensors: Mapping[str, Float[Tensor, "..."]]) -> str:
@@ -96,12 +116,9 @@ def card_of(manifest: Mapping[str, Any], tensors: Mapping[str, Float[Tensor, "..
         method=_inline(manifest["method"]),
         model=shown,
         features="one feature" if len(names) == 1 else f"{len(names)} features",
-        read=_read(names, made["pairs"]),
         target=_target(names),
-        positions=_inline(made["positions"]),
-        observed=""
-        if made["observer"] == "mean"
-        else f", observed by `{_inline(made['observer'])}`",
+        gate=_gate(manifest.get("gate")),
+        **_words(names, made),
         load=load,
         address=_ADDRESS,
         separation="\n\n".join(_separations(names, tensors)),
@@ -114,6 +131,44 @@ def card_of(manifest: Mapping[str, Any], tensors: Mapping[str, Float[Tensor, "..
 def addressed(card: str, repo: str) -> str:
     """The card with the repository's own name in its example."""
     return card.replace(f'from_pretrained("{_ADDRESS}")', f'from_pretrained("{repo}")')
+
+
+def _gate(gate: Mapping[str, Any] | None) -> str:
+    """Where it acts, where the steering says so, and how well its conditions tell prompts apart."""
+    if gate is None:
+        return ""
+    scores = [
+        f"{leaf['name']}, F1 {leaf['found'][0]:.2f} on the examples it was chosen on and "
+        f"{leaf['found'][1]:.2f} on {sum(leaf['found'][3])} others"
+        for leaf in _leaves(gate.get("condition"))
+        if leaf.get("found")
+    ]
+    measured = f" ({'; '.join(map(_inline, scores))})" if scores else ""
+    return f"\n**Where it acts.** {_inline(gate['sentence'])}{measured}.\n"
+
+
+def _leaves(condition: Any) -> list[Mapping[str, Any]]:
+    """The single conditions in a tree of them."""
+    if not isinstance(condition, Mapping):
+        return []
+    for word in ("all", "any", "not"):
+        if word in condition:
+            parts = condition[word] if word != "not" else [condition[word]]
+            return [leaf for part in parts for leaf in _leaves(part)]
+    return [condition]
+
+
+def _words(names: Sequence[str], made: Mapping[str, Any]) -> dict[str, str]:
+    """What is said of the examples, or that there were none."""
+    if not any(count for name in names for count in made["pairs"][name]):
+        return _WITHOUT
+    observed = made["observer"]
+    steers = _WITH_EXAMPLES["steers"].format(
+        read=_read(names, made["pairs"]),
+        positions=_inline(made["positions"]),
+        observed="" if observed == "mean" else f", observed by `{_inline(observed)}`",
+    )
+    return _WITH_EXAMPLES | {"steers": steers}
 
 
 def _read(names: Sequence[str], pairs: Mapping[str, Sequence[int]]) -> str:

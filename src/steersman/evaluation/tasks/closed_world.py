@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from steersman.data import ContrastivePairs
+from steersman.data import AlignedPairs, ContrastivePairs
 from steersman.errors import InputError
 from steersman.evaluation.items import Item, Prompt, Question
 from steersman.evaluation.judges import Answer, Exact
@@ -13,7 +13,7 @@ from steersman.evaluation.task import Recipe, Split, Task
 from steersman.windtunnel import Behaviour, behaviour, names
 from steersman.windtunnel import Item as WorldItem
 from steersman.windtunnel.behaviours import knowledge_items
-from steersman.windtunnel.contexts import items_in_context
+from steersman.windtunnel.contexts import in_contexts, items_in_context
 from steersman.windtunnel.grammar import grammatical_share
 
 WORLD = "windtunnel"
@@ -61,9 +61,9 @@ class WorldBehaviour(Task):
         """Documents of the fitting split that end where the behaviour is decided."""
         return self.world.pairs(seed, count)
 
-    def aligned(self, seed: int, count: int) -> ContrastivePairs:
-        """Documents that end alike, at every kind of token at which the behaviour is decided."""
-        return self.world.aligned(seed, count)
+    def aligned(self, seed: int, count: int) -> AlignedPairs:
+        """Documents of the fitting split, the same behind a desired and an undesired context."""
+        return in_contexts(self.world, seed, count)
 
     def in_context(self) -> "WorldInContext":
         """Prompts behind the line that names the desired latent."""

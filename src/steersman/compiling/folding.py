@@ -1,0 +1,179 @@
+"""A schedule in the biases: `y_t = f_t(x_t) + u_t` with `u_t` in the last map of the block.
+
+    y = x + ... + g (W h + b)      b <- b + u_t / g
+
+Exact up to rounding where every token is steered by the same schedule. Feedback has no such form:
+`u = G (s - H'x)` takes `G H'x` from the block's input, which goes around the block by the skip
+connection, and no weight stands in that.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from steersman.artifact import Parts
+from steersman.attaching import channel_of
+from steersman.compiling.base import Base
+from steersman.compiling.change import Change, Dense
+from steersman.compiling.delta import WeightDelta
+from steersman.compiling.verdict import Verdict
+from steersman.engines import Channel
+from steersman.errors import CompilationError
+from steersman.plant import locate
+from steersman.plant.bench import Bench
+from steersman.plant.writers import Writer, Writers, writers
+from steersman.request import Request
+
+_ROUNDINGS = 32
+_TOKENS = {
+    "last": "from the prompt's last token on",
+    "matching": "at the kinds of token where its examples were read",
+}
+
+
+def verdict_of(parts: Parts, request: Request, model: nn.Module) -> Verdict:
+    """Whether what is asked of a steering is a change of weights, and why or why not.
+
+    Args:
+        parts: what the steering is made of.
+        request: what is asked of it.
+        model: the model.
+
+    Raises:
+        InputError: the request contradicts itself or the steering.
+    """
+    channel = channel_of(parts, request, model)
+    if request.relinearize != "fit":
+        return Verdict(
+            "not",
+            f"it is solved again at each {request.relinearize}, and weights are the same for all",
+            "relinearize='fit'",
+        )
+    if request.count:
+        return Verdict(
+            "not",
+            "each prompt has a target of its own, and weights are the same for all",
+            "one target for all",
+        )
+    inputs = _inputs(channel)
+    if inputs is None:
+        return Verdict("not", _why_not(request), "execution='plan' with tokens='all'")
+    if channel.condition is not None:
+        return Verdict(
+            "not",
+            "it acts for prompts that meet a condition, and weights are the same for all",
+            "steering.when(None), for every prompt",
+        )
+    if channel.rule.name != "all":
+        where = _TOKENS.get(channel.rule.name, f"at tokens={channel.rule.name!r}")
+        return Verdict(
+            "approximate",
+            f"it acts {where}, and a bias acts at every token, the prompt's others too",
+            "tokens='all', which is exact",
+        )
+    return Verdict("exact", "a schedule at every token is a bias of each block's last map", "")
+
+
+def fold(parts: Parts, request: Request, model: nn.Module, *, approximate: bool) -> WeightDelta:
+    """The schedule of a steering in the biases of the blocks.
+
+    Args:
+        parts: what the steering is made of.
+        request: what is asked of it.
+        model: the model.
+        approximate: take the nearest where nothing is exact.
+
+    Raises:
+        CompilationError: it is no schedule; it is not for all tokens, without `approximate`; or a
+            block has no place for a bias that reaches its output as it is.
+        ArchitectureError: the writers of the model are not found.
+    """
+    found = verdict_of(parts, request, model)
+    if found.verdict == "not" or (found.verdict == "approximate" and not approximate):
+        raise CompilationError(f"this is not compiled exactly: {found.reason}. {found.advice}")
+    inputs = _inputs(channel_of(parts, request, model))
+    assert inputs is not None
+    changes = folded(writers(model), inputs)
+    if not changes:
+        raise CompilationError("this schedule adds nothing at any block: nothing to compile.")
+    exact = found.verdict == "exact"
+    delta = WeightDelta(changes, Base.of(model), exact, found.reason, "bias")
+    _prove(model, delta, inputs)
+    return delta
+
+
+def folded(all_writers: Writers, inputs: tuple[Tensor | None, ...]) -> dict[str, Change]:
+    """What is added to biases so that block `t` adds `inputs[t]`.
+
+    Args:
+        all_writers: what writes into the residual stream.
+        inputs: `u_t`, `(n,)` for each block; None of a block that does not act.
+
+    Raises:
+        CompilationError: a block has no place for it.
+    """
+    changes: dict[str, Change] = {}
+    for t, u in enumerate(inputs):
+        if u is None or not bool(u.any()):
+            continue
+        writer = _carrier(all_writers, t)
+        gain = writer.reach.gain
+        assert writer.bias is not None and gain is not None
+        # Experts get the same bias each, which is exact where their weights sum to one.
+        changes[writer.bias] = Dense((u / gain).expand(writer.bias_shape).contiguous())
+    return changes
+
+
+def _prove(model: nn.Module, delta: WeightDelta, inputs: tuple[Tensor | None, ...]) -> None:
+    """Run a few tokens with the biases: each block's output, held at its input, moves by `u_t`."""
+    bench = Bench(model, locate(model))
+    with delta.apply(model):
+        outputs = bench.run({})
+    for t, (u, before, after) in enumerate(zip(inputs, bench.outputs, outputs, strict=True)):
+        wanted = before if u is None else before + u.to(before)
+        off = float((after - wanted).norm(dim=-1).max())
+        most = _ROUNDINGS * torch.finfo(before.dtype).eps * float(before.norm(dim=-1).max())
+        if off > most:
+            raise CompilationError(
+                f"the bias folded into block {t} moves its output by other than was asked (off by "
+                f"{off:.3g}, rounding explains {most:.3g}): attach the steering instead."
+            )
+
+
+def _inputs(channel: Channel) -> tuple[Tensor | None, ...] | None:
+    """The schedule, `(n,)` for each block that acts; None where the inputs depend on the state."""
+    law, reference, units = channel.law, channel.reference, channel.units
+    if reference.needs_nominal or channel.observer is not None or channel.at_prompt is not None:
+        return None
+    if reference.rows not in (None, 1):
+        return None
+    known = law.known(reference.offsets(units, 1))
+    if known is None:
+        return None
+    return tuple(u[0] if law.is_active(t) else None for t, u in enumerate(known))
+
+
+def _carrier(found: Writers, block: int) -> Writer:
+    """The writer of a block whose bias moves the block's output and nothing else in it."""
+    some = found.each[block]
+    fit = [w for w in some if w.bias is not None and w.reach.gain is not None and not w.reach.read]
+    if fit:
+        return fit[-1]
+    if any(not w.reach.along for w in some):
+        why = (
+            "what its maps put out is normed before it is added, so a bias does not arrive as it is"
+        )
+    else:
+        why = "its experts have no bias, and what else has one is read by another part of the block"
+    raise CompilationError(
+        f"block {block} has no bias that moves its output and nothing else: {why}. Attach the "
+        "steering instead, or let it act at blocks that have one."
+    )
+
+
+def _why_not(request: Request) -> str:
+    if request.cap is not None:
+        return "a cap makes its inputs depend on the length of the state"
+    return (
+        "feedback adds G (s - H'x), and G H'x is taken from the block's input, which goes around "
+        "the block by the skip connection, where no weight stands"
+    )

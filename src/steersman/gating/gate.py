@@ -1,0 +1,28 @@
+"""Where a steering acts unless it is asked otherwise: at which tokens, for which prompts."""
+
+from dataclasses import dataclass
+
+from steersman.gating.condition import PromptCondition
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """`m` of the law as a steering carries it.
+
+    Args:
+        tokens: the name of a rule for tokens; None leaves it to the method.
+        condition: holds for the prompts that are steered; None is all of them.
+    """
+
+    tokens: str | None = None
+    condition: PromptCondition | None = None
+
+    @property
+    def sentence(self) -> str:
+        """In words; empty where nothing is said."""
+        parts = []
+        if self.tokens is not None:
+            parts.append(f"tokens {self.tokens!r}")
+        if self.condition is not None:
+            parts.append(f"prompts for which {self.condition.sentence}")
+        return "; ".join(parts)

@@ -1,0 +1,144 @@
+"""Which blocks act, by what the examples show: pure functions, and their names."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from steersman.directions.probe import fit_logistic
+from steersman.errors import InputError
+from steersman.methods.base import Evidence, Method
+
+RIDGE, FOLDS = 0.01, 5
+Chosen = str | tuple[int, ...]
+"""Blocks by the name of a rule, or by their numbers; none is all of them."""
+_M = TypeVar("_M", bound=Method)
+
+
+def opposed_blocks(
+    desired: Float[Tensor, " blocks"], undesired: Float[Tensor, " blocks"]
+) -> tuple[int, ...]:
+    """Blocks where the means of the two sides have opposite signs, `mean_+ mean_- < 0`.
+
+    Args:
+        desired: mean feature of the desired examples at each block.
+        undesired: of the undesired ones.
+
+    Source:
+        Selective Steering, https://github.com/knoveleng/steering.
+    """
+    return _numbers(desired * undesired < 0)
+
+
+def strongest_blocks(scores: Float[Tensor, " blocks"], count: int) -> tuple[int, ...]:
+    """The blocks with the largest scores, in the order they run; of equal ones the earlier.
+
+    Args:
+        scores: one for each block.
+        count: how many are wanted.
+
+    Raises:
+        InputError: there are not as many.
+    """
+    if not 1 <= count <= len(scores):
+        raise InputError(f"{count} blocks are wanted; the model has {len(scores)}.")
+    order = torch.argsort(scores, descending=True, stable=True)
+    return tuple(sorted(order[:count].tolist()))
+
+
+def probe_accuracy(
+    desired: Float[Tensor, "desired blocks n"], undesired: Float[Tensor, "undesired blocks n"]
+) -> Float[Tensor, " blocks"]:
+    """The share of examples that a probe of the others puts on their side, at each block.
+
+    A logistic regression with a small ridge; examples `i, i + 5, ..` of both sides are left out
+    together, so that pairs are never split. The mean over the two sides.
+
+    Args:
+        desired: states of the desired examples.
+        undesired: of the undesired ones.
+
+    Raises:
+        InputError: fewer than two examples of a side.
+    """
+    fewest = min(len(desired), len(undesired))
+    if fewest < 2:
+        raise InputError(f"a probe on examples left out needs two of each side, not {fewest}.")
+    folds = min(FOLDS, fewest)
+    sides = (desired.double(), undesired.double())
+    right = [torch.zeros(len(side), side.shape[1], dtype=torch.float64) for side in sides]
+    for fold in range(folds):
+        out = [torch.arange(len(side)) % folds == fold for side in sides]
+        for block in range(desired.shape[1]):
+            rest = [side[~mine, block] for side, mine in zip(sides, out, strict=True)]
+            signs = torch.cat([torch.ones(len(rest[0])), -torch.ones(len(rest[1]))]).double()
+            v, b = fit_logistic(torch.cat(rest), signs, (RIDGE,))
+            for side, mine, found, sign in zip(sides, out, right, (1, -1), strict=True):
+                found[mine, block] = (sign * (side[mine, block] @ v[0] + b[0]) > 0).double()
+    return (right[0].mean(0) + right[1].mean(0)) / 2
+
+
+def _opposed(evidence: Evidence) -> tuple[int, ...]:
+    origin, norm = evidence.direction.origin[:-1], evidence.direction.norm[:-1]
+    found = opposed_blocks(origin + norm, origin)
+    if not found:
+        raise InputError(
+            "the feature of the desired and the undesired mean has the same sign at every "
+            "block, so none is opposed: name the blocks, or let all of them act."
+        )
+    return found
+
+
+def _top(evidence: Evidence, count: int) -> tuple[int, ...]:
+    return strongest_blocks(evidence.direction.separation[1:], count)
+
+
+def _probed(evidence: Evidence, count: int) -> tuple[int, ...]:
+    desired, undesired = evidence.require_sides("blocks='probe:K'")
+    return strongest_blocks(probe_accuracy(desired[:, 1:], undesired[:, 1:]), count)
+
+
+_PLAIN: dict[str, Callable[[Evidence], tuple[int, ...]]] = {
+    "all": lambda evidence: (),
+    "opposed": _opposed,
+}
+_COUNTED: dict[str, Callable[[Evidence, int], tuple[int, ...]]] = {"top": _top, "probe": _probed}
+
+
+def chosen_blocks(chosen: Chosen, evidence: Evidence) -> tuple[int, ...]:
+    """The numbers of the blocks that a name stands for; empty is all of them.
+
+    Args:
+        chosen: "all"; "opposed", by the feature of the means at a block's input; "top:K", by the
+            separation d' at its output; "probe:K", by the accuracy of a probe there on examples
+            left out; or numbers, which are returned as they are.
+        evidence: what the examples show.
+
+    Raises:
+        InputError: no such rule, or one that these examples do not answer.
+    """
+    if not isinstance(chosen, str):
+        return chosen
+    if chosen in _PLAIN:
+        return _PLAIN[chosen](evidence)
+    kind, _, count = chosen.partition(":")
+    if kind not in _COUNTED or not count.isdecimal():
+        known = ", ".join((*_PLAIN, *(f"{name}:K" for name in _COUNTED)))
+        raise InputError(f"blocks is {chosen!r}; choose one of {known}, or give numbers.")
+    return _COUNTED[kind](evidence, int(count))
+
+
+def with_blocks(method: _M, evidence: Evidence) -> _M:
+    """The method with its blocks by number, where it has any by name."""
+    chosen = getattr(method, "blocks", ())
+    if not isinstance(chosen, str):
+        return method
+    # Not every method has the field, which is what was just found out.
+    return replace(method, **{"blocks": chosen_blocks(chosen, evidence)})  # type: ignore[type-var]
+
+
+def _numbers(chosen: Bool[Tensor, " blocks"]) -> tuple[int, ...]:
+    return tuple(chosen.nonzero().flatten().tolist())

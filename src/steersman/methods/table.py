@@ -1,0 +1,31 @@
+"""The table of methods, as the documentation shows it."""
+
+from collections.abc import Iterable
+
+from steersman.methods.base import Method
+
+HEAD = (
+    *("method", "from", "direction", "setpoint", "controller", "reads and acts", "tokens"),
+    *("needs", "verified against"),
+)
+_TOKENS = {"last": "from the prompt's last one on", "all": "all"}
+_PLANT = {"none": "", "products": "a plant, by products", "matrices": "a plant, by its matrices"}
+
+
+def row(method: type[Method]) -> tuple[str, ...]:
+    """What the table says of one method, in the order of `HEAD`."""
+    about = method.about
+    trained = "training" if about.trained else ""
+    aligned = "aligned pairs" if method.aligned else ""
+    needs = [one for one in (_PLANT[method.plant], aligned, trained) if one]
+    return (
+        *(f"`{method.name}`", about.paper, about.direction, about.setpoint, about.controller),
+        *(about.site, _TOKENS.get(method.tokens, method.tokens)),
+        *(", ".join(needs) or "examples", about.verified),
+    )
+
+
+def markdown(methods: Iterable[type[Method]]) -> str:
+    """All methods as a Markdown table, which ends in a line break."""
+    rows = [HEAD, ("---",) * len(HEAD), *map(row, methods)]
+    return "".join(f"| {' | '.join(one)} |\n" for one in rows)

@@ -113,7 +113,7 @@ def test_bare_margins_are_those_of_nothing_attached(
         - log_probability(bench.model, nothing, u, "all")
         for w, u in zip(bench.desired, bench.undesired, strict=True)
     ]
-    torch.testing.assert_close(bench.bare_margins(), torch.stack(expected).detach())
+    torch.testing.assert_close(bench.all_margins(None), torch.stack(expected).detach())
 
 
 @pytest.mark.parametrize("positions", ["last", "all"])

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from steersman.control import AffineLaw
+from steersman.methods.about import About
 from steersman.methods.base import Controller, Evidence
 from steersman.methods.trained import TrainedMethod, block_at, placed
 from steersman.training import Parameters, Training
@@ -35,6 +36,14 @@ class BiPO(TrainedMethod):
     """
 
     name: ClassVar[str] = "bipo"
+    about: ClassVar[About] = About(
+        paper="BiPO, arXiv 2406.00045",
+        direction="trained by preferences",
+        setpoint="offset",
+        controller="none",
+        verified="the loss and its gradient written out; the vector added by a hook",
+        trained=True,
+    )
 
     block: int = -1
     beta: float = 0.1
@@ -55,7 +64,7 @@ class BiPO(TrainedMethod):
         bench = evidence.require_bench(self.name)
         count, block = bench.require_pairs(self.name), block_at(self.block, evidence)
         blocks, n = evidence.direction.contrast[:-1].shape
-        bare = bench.bare_margins()
+        bare = bench.all_margins(None)
 
         def loss(parameters: Parameters, rows: Tensor, drawn: torch.Generator) -> Tensor:
             sign = 2 * int(torch.randint(2, (), generator=drawn)) - 1

@@ -9,6 +9,7 @@ from torch.nn.functional import normalize
 
 from steersman.control import AffineField, AffineLaw, Reads
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.base import Controller, Evidence, ExecutionName
 from steersman.methods.trained import TrainedMethod, block_at, placed
 from steersman.training import Bench, Parameters, Training
@@ -50,6 +51,15 @@ class CDAS(TrainedMethod):
     """
 
     name: ClassVar[str] = "cdas"
+    about: ClassVar[About] = About(
+        paper="CDAS, ICLR 2026",
+        direction="trained by interchanges",
+        setpoint="the desired examples' mean",
+        controller="exact",
+        verified="the divergence written out; the feature reached, exactly",
+        site="block output",
+        trained=True,
+    )
     execution: ClassVar[ExecutionName] = "feedback"
 
     epochs: int = 18

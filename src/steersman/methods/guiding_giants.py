@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 
 from steersman.control import Law
 from steersman.control.checks import require_finite
+from steersman.methods.about import About
 from steersman.methods.acting import acting
 from steersman.methods.base import Controller, Evidence, ExecutionName
 from steersman.methods.trained import TrainedMethod
@@ -147,6 +148,13 @@ class GuidingGiants(TrainedMethod):
     """
 
     name: ClassVar[str] = "guiding-giants"
+    about: ClassVar[About] = About(
+        paper="Guiding Giants (WAS)",
+        direction="mean difference",
+        setpoint="offset",
+        controller="network of early states",
+        verified="the loss and the network written out",
+    )
     execution: ClassVar[ExecutionName] = "feedback"
 
     epochs: int = 10

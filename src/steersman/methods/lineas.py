@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steersman.control import Law
+from steersman.control import Law, Reads
 from steersman.control.checks import require_pair
+from steersman.methods.about import About
 from steersman.methods.base import Controller, Evidence, ExecutionName
 from steersman.methods.trained import TrainedMethod
 from steersman.training import Parameters
@@ -24,6 +25,7 @@ class DiagonalMap(Law[None]):
         gain: `(blocks, n)`, float32 or float64; 0 keeps the slope at 1.
         shift: the same shape, dtype and device.
         active: the blocks where it acts; None is every block where anything is not zero.
+        reads: what leaves a block.
 
     Raises:
         ShapeError: the tensors are not two of one shape `(blocks, n)`.
@@ -31,11 +33,10 @@ class DiagonalMap(Law[None]):
         NumericalError: NaN or infinity.
     """
 
-    reads = "output"
-
     gain: Float[Tensor, "blocks n"]
     shift: Float[Tensor, "blocks n"]
     active: tuple[int, ...] | None = None
+    reads: Reads = "output"
 
     def __post_init__(self) -> None:
         """Check that the two tensors belong together."""
@@ -116,6 +117,15 @@ class LinEAS(TrainedMethod):
     """
 
     name: ClassVar[str] = "lineas"
+    about: ClassVar[About] = About(
+        paper="LinEAS, NeurIPS 2025",
+        direction="every coordinate",
+        setpoint="where transport puts it",
+        controller="affine map of each coordinate",
+        verified="all matchings of small samples; the map written out",
+        site="block output",
+        trained=True,
+    )
     execution: ClassVar[ExecutionName] = "feedback"
 
     epochs: int = 20

@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steersman.control import Law
+from steersman.control import Law, Reads
 from steersman.control.checks import require_finite
+from steersman.methods.about import About
 from steersman.methods.acting import acting
 from steersman.methods.base import Controller, Evidence, ExecutionName
 from steersman.methods.trained import TrainedMethod
@@ -35,9 +36,8 @@ class ValueLaw(Law[None]):
         wanted: the value that is wanted.
         rate: Adam's rate, in units of `scale`.
         steps: how many.
+        reads: what leaves a block.
     """
-
-    reads = "output"
 
     like: Float[Tensor, "blocks n"]
     network: Mapping[str, Tensor]
@@ -46,6 +46,7 @@ class ValueLaw(Law[None]):
     wanted: float
     rate: float
     steps: int
+    reads: Reads = "output"
 
     def __post_init__(self) -> None:
         """Check the tensors."""
@@ -134,6 +135,14 @@ class PreControl(TrainedMethod):
     """
 
     name: ClassVar[str] = "pre-control"
+    about: ClassVar[About] = About(
+        paper="Pre-Control, arXiv 2510.12121",
+        direction="gradient of a value function",
+        setpoint="a value",
+        controller="steps of Adam",
+        verified="torch's Adam and autograd",
+        site="block output",
+    )
     tokens: ClassVar[Literal["last", "all"]] = "last"
     execution: ClassVar[ExecutionName] = "feedback"
 

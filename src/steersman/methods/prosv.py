@@ -8,6 +8,7 @@ from torch import Tensor
 
 from steersman.control import AffineLaw
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.base import Controller, Evidence
 from steersman.methods.trained import TrainedMethod, block_at, placed
 from steersman.training import Bench, Parameters, Training
@@ -49,6 +50,14 @@ class PrOSV(TrainedMethod):
     """
 
     name: ClassVar[str] = "prosv"
+    about: ClassVar[About] = About(
+        paper="PrOSV, arXiv 2605.05983",
+        direction="trained, with its factor",
+        setpoint="offset",
+        controller="none",
+        verified="the losses written out; the vector added by a hook",
+        trained=True,
+    )
 
     epochs: int = 12
     batch_size: int = 12

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steersman.control import AffineLaw, Law
+from steersman.control import AffineLaw, Law, Reads
 from steersman.control.checks import require_finite
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.base import Controller, Evidence, ExecutionName
 from steersman.methods.trained import TrainedMethod, block_at, placed
 from steersman.training import Bench, Parameters, Training, Written
@@ -32,9 +33,8 @@ class Router(Law[None]):
         scale: what the state is divided by before the network sees it.
         block: whose output it reads and adds to.
         threshold: from which probability on a vector is taken.
+        reads: what leaves a block.
     """
-
-    reads = "output"
 
     like: Float[Tensor, "blocks n"]
     library: Float[Tensor, "vectors n"]
@@ -42,6 +42,7 @@ class Router(Law[None]):
     scale: float
     block: int
     threshold: float
+    reads: Reads = "output"
 
     def __post_init__(self) -> None:
         """Check the tensors."""
@@ -121,6 +122,14 @@ class RISER(TrainedMethod):
     """
 
     name: ClassVar[str] = "riser"
+    about: ClassVar[About] = About(
+        paper="RISER, arXiv 2601.09269",
+        direction="clusters of differences",
+        setpoint="offset",
+        controller="router over a library",
+        verified="the loss and the router written out",
+        site="block output",
+    )
     tokens: ClassVar[Literal["last", "all"]] = "last"
     execution: ClassVar[ExecutionName] = "feedback"
 
@@ -184,14 +193,13 @@ class RISER(TrainedMethod):
         self, bench: Bench, library: Tensor, block: int, blocks: int
     ) -> Float[Tensor, "pairs vectors"]:
         """How much of which vector makes each preference clearest; zero of all is one way."""
-        best = bench.bare_margins().cpu()
+        best = bench.all_margins(None).cpu()
         amount = torch.zeros(len(best), len(library))
         for k, vector in enumerate(library):
             law = AffineLaw.schedule(placed(vector, block, blocks))
             for strength in self.strengths:
                 channel = bench.channel(law, strength, self.tokens)
-                parts = torch.arange(len(best)).split(bench.batch_size)
-                found = torch.cat([bench.margins(rows, channel).cpu() for rows in parts])
+                found = bench.all_margins(channel).cpu()
                 better = found > best
                 amount[better] = 0.0
                 amount[better, k] = strength

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
@@ -118,7 +119,7 @@ class Bench:
         if accepts(self.model, "logits_to_keep"):
             arguments["logits_to_keep"] = behind + 1
         with self._steered(channel, batch):
-            logits = self.model(**arguments).logits[:, -behind - 1 : -1]
+            logits: Tensor = self.model(**arguments).logits[:, -behind - 1 : -1]
         wide = torch.promote_types(logits.dtype, torch.float32)
         return Predicted(logits.to(wide), batch.response, batch.responding)
 
@@ -136,7 +137,7 @@ class Bench:
         arguments = forward_arguments(self.model, batch.encoded)
         arguments.pop("logits_to_keep", None)
         with self._steered(channel, batch):
-            logits = self.model(**arguments).logits[rows, columns]
+            logits: Tensor = self.model(**arguments).logits[rows, columns]
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def outputs(
@@ -178,11 +179,15 @@ class Bench:
         for first in range(0, len(examples), self.batch_size):
             some = examples[first : first + self.batch_size]
             batch, seen = self._batch(some), list[Tensor]()
+
+            def keep(seen: list[Tensor], args: Any, kwargs: Any, output: Any) -> None:
+                seen.append(hidden_out(output))
+
             with HookSet() as hooks:
-                hooks.after(module, lambda args, kwargs, out, s=seen: s.append(hidden_out(out)))
+                hooks.after(module, partial(keep, seen))
                 self.model(**forward_arguments(self.model, batch.encoded))
             states = seen[0][_read(some, batch)].float().cpu()
-            found.extend(states.split([len(one.read) for one in some]))
+            found.extend(torch.tensor_split(states, _ends(some)))
         return found
 
     def margins(
@@ -200,10 +205,15 @@ class Bench:
         return desired - undesired
 
     @torch.no_grad()
-    def bare_margins(self) -> Float[Tensor, " pairs"]:
-        """`log p(w) - log p(l)` of every pair, of the bare model."""
-        parts = torch.arange(len(self.desired)).split(self.batch_size)
-        return torch.cat([self.margins(rows, None) for rows in parts])
+    def all_margins(self, channel: Channel | None) -> Float[Tensor, " pairs"]:
+        """`log p(w) - log p(l)` of every pair, steered or bare, without gradients.
+
+        Args:
+            channel: what steers the model; None is nothing.
+        """
+        every, size = torch.arange(len(self.desired)), self.batch_size
+        firsts = range(0, len(every), size)
+        return torch.cat([self.margins(every[i : i + size], channel) for i in firsts])
 
     def train(
         self,
@@ -262,6 +272,11 @@ class Bench:
             )
             stack.enter_context(run)
         return stack
+
+
+def _ends(examples: Sequence[Written]) -> list[int]:
+    """Where the tokens of every example but the last one end, in a row of all of them."""
+    return list(accumulate(len(one.read) for one in examples[:-1]))
 
 
 def _read(examples: Sequence[Written], batch: Batch) -> tuple[list[int], list[int]]:

@@ -114,19 +114,20 @@ def sorted_wasserstein(
     Source:
         LinEAS (NeurIPS 2025), summed over coordinates and blocks.
     """
-    apart: Tensor = x.sort(dim=0).values - y.sort(dim=0).values
+    apart = x.sort(dim=0).values - y.sort(dim=0).values
     return apart.square().mean(0).sum()
 
 
 def soft_threshold(x: Float[Tensor, "*sizes"], by: float) -> Float[Tensor, "*sizes"]:
     """`sign(x) max(|x| - by, 0)`: the proximal map of `by |x|_1`."""
-    return x.sign() * (x.abs() - by).clamp(min=0)
+    left: Tensor = (x.abs() - by).clamp(min=0)
+    return x.sign() * left
 
 
 def group_threshold(x: Float[Tensor, "groups *each"], by: float) -> Float[Tensor, "groups *each"]:
     """`x_g max(1 - by / |x_g|, 0)`: the proximal map of `by sum_g |x_g|`; whole groups vanish."""
     length = x.flatten(1).norm(dim=1).clamp(min=torch.finfo(x.dtype).tiny)
-    kept = (1 - by / length).clamp(min=0)
+    kept: Tensor = (1 - by / length).clamp(min=0)
     return x * kept.view(-1, *[1] * (x.ndim - 1))
 
 

@@ -109,7 +109,7 @@ class FlowLaw(Law[None]):
         """
         step, advance = length / self.steps, SOLVERS[self.solver]
         # What is added up is the displacement, which rounds less than what is left of two states.
-        u = advance(self.barrier.velocity, x, step)
+        u: Tensor = advance(self.barrier.velocity, x, step)
         for _ in range(1, self.steps):
             u = u + advance(self.barrier.velocity, x + u, step)
         return u

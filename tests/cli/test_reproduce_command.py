@@ -47,7 +47,7 @@ def test_an_item_is_measured_in_the_wind_tunnel_and_taken_up_again(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("odesteer", *WORLD), "there is no reproduction of 'odesteer'; there is one of alqr"),
+        (("nobody", *WORLD), "there is no reproduction of 'nobody'; there is one of alqr"),
         (("alqr", "table-9", *WORLD), "no table or figure 'table-9'"),
         (("alqr", "refusal", "--model", "gpt2"), "refusal=PATH, requests with 'instruction'"),
         (("alqr", *WORLD, "--data", "poems=x"), "no data of kind 'poems'"),

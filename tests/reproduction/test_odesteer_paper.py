@@ -1,16 +1,14 @@
 """The tables of the ODESteer paper in the wind tunnel, end to end, at sizes that say nothing."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 import steersman as sm
-from steersman.errors import ArtifactError
 from steersman.evaluation.recipes import chosen
-from steersman.evaluation.tasks import toxicity as toxicity_task
+from steersman.evaluation.tasks.toxicity import RECIPES
 from steersman.loading import load as load_model
 from steersman.methods import ODESteer
 from steersman.reproduction import Published, paper_named
@@ -108,21 +106,9 @@ def test_its_tables_and_how_it_draws() -> None:
     abstract = [one for item in paper.items for one in item.published if not one.second_hand]
     assert {one.value for one in abstract} == {5.7, 2.4}
     assert all(isinstance(one, Published) and "abstract" in one.source for one in abstract)
-    drawn = chosen(toxicity_task.RECIPES, paper.recipes["toxicity"])
+    drawn = chosen(RECIPES, paper.recipes["toxicity"])
     assert (drawn.new_tokens, drawn.decoding.temperature, drawn.decoding.top_p) == (50, 0.7, 0.9)
     assert drawn.decoding.repetition_penalty == 1.1
-
-
-def test_what_was_never_evaluated_is_not_there(truthfulness, tmp_path) -> None:
-    from steersman.evaluation.tasks import world_task
-    from steersman.reproduction.bench import Bench
-
-    bench = replace(
-        Bench(*[None] * 3, sources=None, sizes=None, lambdas=None, out=tmp_path, fits=tmp_path),
-        progress=False,
-    )
-    with pytest.raises(ArtifactError, match="no finished evaluation"):
-        bench.kept(world_task("toxicity"), "nothing")
 
 
 @pytest.mark.slow

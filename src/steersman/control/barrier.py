@@ -71,8 +71,8 @@ class UnitBarrier(Barrier):
 
     def gradient(self, x: Float[Tensor, "rows n"]) -> Float[Tensor, "rows n"]:
         """`(I - a a') grad g(a) / |x|`."""
-        length: Tensor = x.norm(dim=1, keepdim=True)
-        return self._tangent(x) / length
+        along: Tensor = self._tangent(x) / x.norm(dim=1, keepdim=True)
+        return along
 
     def velocity(self, x: Float[Tensor, "rows n"]) -> Float[Tensor, "rows n"]:
         """The same at length one, for which the length of the state does not matter."""
@@ -133,5 +133,5 @@ class LinearBarrier(UnitBarrier):
 
 def unit(x: Float[Tensor, "rows n"]) -> Float[Tensor, "rows n"]:
     """Each row at length one; a row of zeros as it is."""
-    length: Tensor = x.norm(dim=1, keepdim=True)
-    return x / length.clamp_min(torch.finfo(x.dtype).tiny)
+    length: Tensor = x.norm(dim=1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
+    return x / length

@@ -96,8 +96,8 @@ class Sketch:
 
     def __call__(self, x: Float[Tensor, "rows n"]) -> Float[Tensor, "rows components"]:
         """`phi(x)` of each row."""
-        found: Tensor = irfft(reduce(torch.mul, self._spectra(x)), n=self.components)
-        return found
+        features: Tensor = irfft(reduce(torch.mul, self._spectra(x)), n=self.components)
+        return features
 
     def pulled_back(
         self, x: Float[Tensor, "rows n"], spectrum: Complex[Tensor, " frequencies"]
@@ -168,8 +168,8 @@ class SketchBarrier(UnitBarrier):
 
     @cached_property
     def _spectrum(self) -> Complex[Tensor, " frequencies"]:
-        found: Tensor = rfft(self.w)
-        return found
+        spectrum: Tensor = rfft(self.w)
+        return spectrum
 
     def to(self, target: torch.device | str | torch.dtype) -> "SketchBarrier":
         """The same on another device or in another precision."""

@@ -45,7 +45,7 @@ from steersman.methods.classifier import (
 
 BarrierName = Literal["sketch", "quadratic", "linear"]
 UnitName = Literal["desired", "norm", "state"]
-MULTIPLIED_OUT = 512
+MULTIPLIED_OUT = 1024
 """Up to this width a sketch of degree 2 runs as the `n x n` form that it is."""
 POOR = 0.6
 """Below this accuracy on examples left out there is little to follow."""

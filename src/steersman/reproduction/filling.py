@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from steersman.evaluation import Evaluation, Task
 from steersman.evaluation.making import GENERATION
@@ -16,6 +16,7 @@ Values = Callable[[Evaluation], Mapping[str, Score]]
 """From an evaluation to the measures of an item."""
 
 
+@runtime_checkable
 class Settings(Protocol):
     """Where the strengths of ways are from."""
 

@@ -9,6 +9,7 @@ import torch
 from steersman.control import AffineField, clamped
 from steersman.directions import Direction
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.amount import Amount
 from steersman.methods.base import Controller, Evidence
 
@@ -42,6 +43,14 @@ class Ablation(Amount):
     """
 
     name: ClassVar[str] = "ablation"
+    about: ClassVar[About] = About(
+        paper="Directional ablation, arXiv 2406.11717",
+        direction="mean difference of one block",
+        setpoint="0",
+        controller="exact, one-dimensional",
+        verified="hooks written out; idempotent, leaves 0",
+        site="block output",
+    )
 
     state: int = -1
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from steersman.control import DiagonalField
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.amount import Amount
 from steersman.methods.base import Controller, Evidence, Sides
 
@@ -37,6 +38,14 @@ class AUSteer(Amount):
     """
 
     name: ClassVar[str] = "austeer"
+    about: ClassVar[About] = About(
+        paper="AUSteer",
+        direction="coordinates that differ reliably",
+        setpoint="gain of each coordinate",
+        controller="diagonal",
+        verified="the formula written out",
+        site="block output",
+    )
 
     k: int = 10
     alpha: float = 5.0

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from steersman.directions import Features
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.base import Controller, Evidence, Method, PlantKind, Sides
 
 
@@ -38,6 +39,14 @@ class ParametricAxes(Method):
     """
 
     name: ClassVar[str] = "parametric-axes"
+    about: ClassVar[About] = About(
+        paper="CI-parametric, arXiv 2604.00209",
+        direction="principal component of each axis",
+        setpoint="offset of each axis",
+        controller="none",
+        verified="the formula written out",
+        site="block output",
+    )
     plant: ClassVar[PlantKind] = "none"
     tokens: ClassVar[Literal["last", "all"]] = "all"
     several: ClassVar[bool] = True

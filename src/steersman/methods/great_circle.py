@@ -8,6 +8,7 @@ from torch import Tensor
 
 from steersman.control import Absolute, GreatCircleLaw, Reference, Target, Units
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.acting import one_block
 from steersman.methods.amount import Amount
 from steersman.methods.base import Controller, Evidence
@@ -36,6 +37,14 @@ class GreatCircle(Amount):
     """
 
     name: ClassVar[str] = "great-circle"
+    about: ClassVar[About] = About(
+        paper="IntSteer, arXiv 2602.01716",
+        direction="contrast",
+        setpoint="share of the angle to it",
+        controller="rotation",
+        verified="the formula written out; length kept",
+        site="block output",
+    )
 
     block: int = -1
 

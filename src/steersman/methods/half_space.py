@@ -9,6 +9,7 @@ from torch import Tensor
 
 from steersman.control import Law, Within, clamped, mirrored
 from steersman.directions import Probe
+from steersman.methods.about import About
 from steersman.methods.acting import in_the_middle
 from steersman.methods.amount import Amount
 from steersman.methods.base import Controller, Evidence, Method, PlantKind
@@ -36,6 +37,14 @@ class SwFC(Method):
     """
 
     name: ClassVar[str] = "swfc"
+    about: ClassVar[About] = About(
+        paper="SwFC, arXiv 2604.08169",
+        direction="logistic probe",
+        setpoint="offset",
+        controller="none",
+        verified="the formula written out",
+        site="block output",
+    )
     plant: ClassVar[PlantKind] = "none"
     tokens: ClassVar[Literal["last", "all"]] = "last"
     in_units: ClassVar[bool] = False
@@ -110,6 +119,14 @@ class StTP(_Thresholded):
     """
 
     name: ClassVar[str] = "sttp"
+    about: ClassVar[About] = About(
+        paper="StTP, arXiv 2604.08169",
+        direction="logistic probe",
+        setpoint="mean of the desired, where below",
+        controller="exact, one-sided",
+        verified="the formula written out",
+        site="block output",
+    )
 
     def law(self, controller: Controller) -> Law[Any]:
         """The projection, below the threshold."""
@@ -137,6 +154,14 @@ class StMP(_Thresholded):
     """
 
     name: ClassVar[str] = "stmp"
+    about: ClassVar[About] = About(
+        paper="StMP, arXiv 2604.08169",
+        direction="logistic probe",
+        setpoint="mirror image, where below",
+        controller="exact, one-sided",
+        verified="the formula written out; an involution",
+        site="block output",
+    )
 
     def law(self, controller: Controller) -> Law[Any]:
         """The reflection, below the threshold."""

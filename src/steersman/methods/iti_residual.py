@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 import torch
 
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.base import Controller, Evidence, Method, PlantKind
 
 
@@ -31,6 +32,14 @@ class ITIResidual(Method):
     """
 
     name: ClassVar[str] = "iti-residual"
+    about: ClassVar[About] = About(
+        paper="ITI, arXiv 2306.03341, on the residual stream",
+        direction="mean difference",
+        setpoint="offset in standard deviations",
+        controller="none",
+        verified="the formula written out",
+        site="block output",
+    )
     plant: ClassVar[PlantKind] = "none"
     tokens: ClassVar[Literal["last", "all"]] = "last"
     in_units: ClassVar[bool] = False

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from steersman.control import CurveLaw, spline
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.acting import one_block
 from steersman.methods.amount import Amount
 from steersman.methods.base import Controller, Evidence, Settled
@@ -51,6 +52,14 @@ class Manifold(Amount):
     """
 
     name: ClassVar[str] = "manifold"
+    about: ClassVar[About] = About(
+        paper="Manifold steering, arXiv 2605.05115",
+        direction="plane of the class means",
+        setpoint="place on a spline",
+        controller="exact, several-dimensional",
+        verified="scipy splines",
+        site="block output",
+    )
 
     block: int = -1
     rank: int | None = None

@@ -24,6 +24,7 @@ from steersman.control import (
 )
 from steersman.diagnostics import Diagnostic
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.base import (
     Controller,
     Evidence,
@@ -85,6 +86,14 @@ class ODESteer(Method):
     """
 
     name: ClassVar[str] = "odesteer"
+    about: ClassVar[About] = About(
+        paper="ODESteer, arXiv 2602.17560",
+        direction="gradient of a classifier",
+        setpoint="length of the flow",
+        controller="ODE",
+        verified="torchdiffeq; scikit-learn; autograd",
+        site="block output",
+    )
     plant: ClassVar[PlantKind] = "none"
     tokens: ClassVar[Literal["last", "all"]] = "last"
     in_units: ClassVar[bool] = False
@@ -246,6 +255,14 @@ class StepODESteer(ODESteer):
     """
 
     name: ClassVar[str] = "step-odesteer"
+    about: ClassVar[About] = About(
+        paper="StepODESteer, arXiv 2602.17560",
+        direction="gradient of a classifier",
+        setpoint="length of one step",
+        controller="Euler step",
+        verified="as odesteer",
+        site="block output",
+    )
 
     steps: int = 1
 

@@ -7,6 +7,7 @@ import torch
 
 from steersman.control import Absolute, ClampLaw, Reference, Relative, Side, Target, Units
 from steersman.directions import Features
+from steersman.methods.about import About
 from steersman.methods.acting import acting
 from steersman.methods.base import (
     Controller,
@@ -40,6 +41,14 @@ class OneSidedClamp(Method):
     """
 
     name: ClassVar[str] = "one-sided-clamp"
+    about: ClassVar[About] = About(
+        paper="the clamp, where it is below",
+        direction="observer",
+        setpoint="absolute value, where below",
+        controller="exact, one-sided",
+        verified="the feature reached, exactly",
+        site="block output",
+    )
     plant: ClassVar[PlantKind] = "none"
     tokens: ClassVar[Literal["last", "all"]] = "last"
     reference: ClassVar[ReferenceName] = "relative"

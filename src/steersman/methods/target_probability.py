@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from steersman.control import Law, Within, clamped
 from steersman.directions import Probe
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.acting import one_block
 from steersman.methods.amount import Amount
 from steersman.methods.base import Controller, Evidence
@@ -35,6 +36,14 @@ class TargetProbability(Amount):
     """
 
     name: ClassVar[str] = "target-probability"
+    about: ClassVar[About] = About(
+        paper="RAPTOR",
+        direction="logistic probe",
+        setpoint="probability of the probe",
+        controller="exact, one-sided",
+        verified="the probe asked again",
+        site="block output",
+    )
 
     probability: float = 0.9
     block: int = -1

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from steersman.control import DiagonalField
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.acting import acting
 from steersman.methods.amount import Amount
 from steersman.methods.base import Controller, Evidence, Method, PlantKind, Sides
@@ -39,6 +40,14 @@ class MeanAcT(Method):
     """
 
     name: ClassVar[str] = "mean-act"
+    about: ClassVar[About] = About(
+        paper="Mean-AcT, arXiv 2410.23054",
+        direction="mean difference, read again",
+        setpoint="offset",
+        controller="none",
+        verified="the formula written out",
+        site="block output",
+    )
     plant: ClassVar[PlantKind] = "none"
     tokens: ClassVar[Literal["last", "all"]] = "all"
     in_units: ClassVar[bool] = False
@@ -87,6 +96,14 @@ class LinearAcT(Amount):
     """
 
     name: ClassVar[str] = "linear-act"
+    about: ClassVar[About] = About(
+        paper="Linear-AcT, arXiv 2410.23054",
+        direction="every coordinate, read again",
+        setpoint="affine map of each coordinate",
+        controller="diagonal",
+        verified="sorted samples matched in numpy",
+        site="block output",
+    )
 
     blocks: tuple[int, ...] = ()
     incremental: bool = True

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from steersman.errors import InputError
+from steersman.methods.about import About
 from steersman.methods.base import Controller, Evidence, Method, PlantKind
 
 
@@ -26,6 +27,13 @@ class GivenVectors(Method):
     """
 
     name: ClassVar[str] = "vectors"
+    about: ClassVar[About] = About(
+        paper="RepE, arXiv 2310.01405; files of other tools",
+        direction="given, or mean difference",
+        setpoint="offset",
+        controller="none",
+        verified="hooks that add the vectors, bit for bit",
+    )
     plant: ClassVar[PlantKind] = "none"
     in_units: ClassVar[bool] = False
 

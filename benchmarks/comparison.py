@@ -33,7 +33,7 @@ def _cells(config: dict[str, Any], task: str) -> list[Cell]:
     model, tokenizer = load()
     with _timed(folder):
         found = sm.compare(
-            *(model, tokenizer, task),
+            *(model, tokenizer, task, config["methods"]),
             budget=sm.KL(config["kl"]),
             targets=config["targets"],
             seeds=range(config["seeds"]),

@@ -96,4 +96,5 @@ class Capped(Around[CappedState[State]], Generic[State]):
         length = torch.linalg.vector_norm(u, dim=-1, keepdim=True)
         tiny = torch.finfo(u.dtype).tiny
         most = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        return (self.cap * most / length.clamp_min_(tiny)).clamp_max_(1.0)
+        scale: Tensor = (self.cap * most / length.clamp_min_(tiny)).clamp_max_(1.0)
+        return scale

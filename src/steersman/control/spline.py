@@ -51,4 +51,5 @@ def _bends(points: Float[Tensor, "points k"], periodic: bool) -> Float[Tensor, "
     system, right = 4 * eye + shifted, 6 * (shifted - 2 * eye) @ points
     if not periodic:
         system[[0, -1]], right[[0, -1]] = eye[[0, -1]], 0.0
-    return torch.linalg.solve(system, right)
+    bends: Tensor = torch.linalg.solve(system, right)
+    return bends

@@ -10,6 +10,7 @@ import torch
 from transformers import PreTrainedModel
 
 import steersman as sm
+from steersman.control import Reads
 from steersman.errors import InputError
 from steersman.plant import HookSet, hidden_in, hidden_out, locate
 from steersman.request import Request
@@ -36,22 +37,18 @@ def fitted(tiny_model: Models, tiny_tokenizer: Any) -> Callable[[str], sm.Steeri
 
 
 def steered(
-    model: Any, attached: sm.Run, reads: str = "input"
+    model: Any, attached: sm.Run, reads: Reads = "input"
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Logits, `|u_t|` as the trace shows it, and the length of what the law reads of each block."""
+    """Logits, `|u_t|` as the trace shows it, and the length of what each block's law reads."""
     seen: dict[int, torch.Tensor] = {}  # a nominal pass comes first, and is written over
-
-    def after(t: int, output: Any) -> None:
-        seen.update({t: hidden_out(output)[0]})
-
-    # Hooked before it is attached, a block's output is seen before anything is added.
-    with HookSet() as hooks:
+    # These hooks are there first, so that they see a block's output before anything is added.
+    with HookSet() as hooks, torch.no_grad():
         for block, module in enumerate(locate(model).modules):
             if reads == "input":
                 hooks.before(module, lambda a, k, t=block: seen.update({t: hidden_in(a, k)[0]}))
             else:
-                hooks.after(module, lambda a, k, out, t=block: after(t, out))
-        with attached as run, torch.no_grad():
+                hooks.after(module, lambda a, k, o, t=block: seen.update({t: hidden_out(o)[0]}))
+        with attached as run:
             logits = model(IDS).logits
     lengths = torch.stack([seen[block].norm(dim=-1) for block in sorted(seen)])
     return logits, run.trace.effort[0], lengths
@@ -62,7 +59,8 @@ def test_no_method_adds_more_than_its_cap(
     method: str, fitted: Callable[[str], sm.Steering], tiny_model: Models
 ) -> None:
     model, steering = tiny_model("llama"), fitted(method)
-    reads = steering.method.law(steering.controller).reads
+    law = steering.method.law(steering.controller)
+    reads = "input" if steering.method.execution == "plan" else law.reads
     attached = steering.attach(model, 3.0, tokens="all", cap=0.02)
     _, effort, lengths = steered(model, attached, reads)
     assert (effort <= 0.02 * lengths * 1.0001).all()

@@ -51,6 +51,19 @@ def test_the_best_blocks_add_the_components_each_by_its_own_target(
     close(steered(model, steering, targets), expected)  # type: ignore[arg-type]
 
 
+def test_in_natural_units_all_blocks_together_add_the_distance_of_the_means() -> None:
+    evidence = world(False)
+    assert evidence.sides is not None
+    up, down = (side[:, 1:].double().mean(0) for side in evidence.sides[0])
+    for weighted in (True, False):
+        method = ParametricAxes(top=2, weighted=weighted, unit="natural")
+        plan = method.solve(evidence).plan[..., 0].double()
+        acts = plan.any(dim=1)
+        along = torch.nn.functional.normalize(plan[acts], dim=1)
+        distance = ((up - down)[acts] * along).sum(dim=1)
+        assert float((plan[acts].norm(dim=1) / distance).sum()) == pytest.approx(1.0, rel=1e-5)
+
+
 def world(flip: bool) -> Evidence:
     """States that vary most along one coordinate, desired ones above or below."""
     seeded = torch.Generator().manual_seed(0)

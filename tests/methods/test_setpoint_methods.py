@@ -163,7 +163,12 @@ TUNNEL: dict[str, tuple[Method, float]] = {
     "linear-act": (LinearAcT(), 1.0),
     "great-circle": (GreatCircle(), 1.0),
     "one-sided-clamp": (OneSidedClamp(), 1.0),
+    "parametric-axes": (ParametricAxes(unit="natural"), 1.0),
+    "cylinder": (Cylinder(), 1.0),
+    "manifold": (Manifold(), 1.0),
+    "angular": (AngularSteering(reads="output"), 1.0),
 }
+"""Ablation, reflection and gains are not among them: see `HARDLY`."""
 
 
 @cache

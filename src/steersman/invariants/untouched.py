@@ -139,7 +139,7 @@ class _FailingLaw(AffineLaw):
     def to(self, device: torch.device | str) -> "_FailingLaw":
         return replace(self, H=self.H.to(device), G=self.G.to(device))
 
-    def step(
+    def input(
         self,
         state: None,
         x: Float[Tensor, "rows n"],
@@ -148,7 +148,18 @@ class _FailingLaw(AffineLaw):
     ) -> tuple[None, Float[Tensor, "rows n"]]:
         if block == self.blocks // 2:
             raise self.error
-        return super().step(state, x, reference, block)
+        return super().input(state, x, reference, block)
+
+    def added(
+        self,
+        state: None,
+        x: Float[Tensor, "rows n"],
+        reference: Float[Tensor, "rows k"],
+        block: int,
+        y: Float[Tensor, "rows n"],
+    ) -> tuple[None, Float[Tensor, "rows n"]]:
+        _, u = self.input(state, x, reference, block)
+        return None, y + u
 
 
 def _failing(channel: Channel, error: type[BaseException]) -> Channel:

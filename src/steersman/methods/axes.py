@@ -20,9 +20,11 @@ class ParametricAxes(Method):
         v_p    the first principal component of the axis' examples, centred, both sides together
         w_b    how often a probe is right behind block b, of the best block's
 
-    Each feature is one axis, given by examples that differ in it alone. One unit of target is the
-    unit vector: how far that moves anything depends on how long states are, so published strengths
-    go from 0.5 to 4. It depends on no state, so it is a plan.
+    Each feature is one axis, given by examples that differ in it alone. As published, one unit of
+    target is the vector of length one at every block, and strengths go from 0.5 to 4; how far that
+    moves anything depends on how long the model's states are. In natural units it is the distance
+    of the two sides' means along `v_p`, shared out among the blocks by their weights. It depends on
+    no state, so it is a plan.
 
     The component has no sign of its own. The published one makes its mean projection positive,
     which says nothing of what is desired; here desired examples lie above undesired ones. And
@@ -31,6 +33,7 @@ class ParametricAxes(Method):
     Args:
         top: how many blocks act, for each axis.
         weighted: whether `w_b` is used; otherwise it is 1.
+        unit: of the target: a "vector" of length one, as published, or "natural".
 
     Source:
         Contextual privacy by CI-parametric steering (arXiv 2604.00209),
@@ -54,6 +57,7 @@ class ParametricAxes(Method):
 
     top: int = 5
     weighted: bool = True
+    unit: Literal["vector", "natural"] = "vector"
 
     def solve(self, evidence: Evidence) -> Controller:
         """The schedule of every axis.
@@ -75,10 +79,21 @@ class ParametricAxes(Method):
     def _axis(self, sides: Sides, right: Float[Tensor, " blocks"]) -> Float[Tensor, "blocks n"]:
         """The inputs of one axis."""
         plan = torch.zeros(len(right), sides.desired.shape[-1])
-        for block in right.topk(min(self.top, len(right))).indices.tolist():
-            weight = float(right[block] / right.max()) if self.weighted else 1.0
-            plan[block] = weight * principal(*(side[:, block + 1].double() for side in sides))
+        acts = right.topk(min(self.top, len(right))).indices
+        weights = right[acts] / right.max() if self.weighted else torch.ones(len(acts))
+        natural = self._natural()
+        shares = weights / weights.sum() if natural else weights
+        for block, share in zip(acts.tolist(), shares.tolist(), strict=True):
+            desired, undesired = (side[:, block + 1].double() for side in sides)
+            v = principal(desired, undesired)
+            unit = float((desired.mean(0) - undesired.mean(0)) @ v) if natural else 1.0
+            plan[block] = share * unit * v
         return plan
+
+    def _natural(self) -> bool:
+        if self.unit not in ("vector", "natural"):
+            raise InputError(f"unit is {self.unit!r}; choose vector or natural.")
+        return self.unit == "natural"
 
 
 def accuracy(features: Features) -> Float[Tensor, "blocks features"]:
@@ -103,5 +118,5 @@ def principal(
     """
     states = torch.cat([desired, undesired])
     _, sizes, rows = torch.linalg.svd(states - states.mean(0), full_matrices=False)
-    v = rows[0] if bool(sizes[0] > 1e-9 * states.norm()) else torch.zeros_like(rows[0])
+    v: Tensor = rows[0] if bool(sizes[0] > 1e-9 * states.norm()) else torch.zeros_like(rows[0])
     return -v if bool((desired.mean(0) - undesired.mean(0)) @ v < 0) else v

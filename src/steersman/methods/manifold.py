@@ -111,7 +111,8 @@ class Manifold(Amount):
         rank = spanned if self.rank is None else self.rank
         if not 1 <= rank <= spanned:
             raise InputError(f"rank is {rank}; the class means span {spanned} directions.")
-        return rows[:rank].mT.contiguous()
+        found: Tensor = rows[:rank].mT.contiguous()
+        return found
 
 
 def _classes(method: str, evidence: Evidence) -> Mapping[str, Float[Tensor, "examples states n"]]:

@@ -229,7 +229,9 @@ def fit(
         known=next(iter(sides.values())) if len(sides) == 1 and aligned is None else None,
     )
     natural = [chosen.natural(*found) for found in sides.values()]
-    bench = _bench(model, tokenizer, examples, batch_size, progress) if chosen.trains else None
+    bench = (
+        _bench(model, tokenizer, examples, made, batch_size, progress) if chosen.trains else None
+    )
     evidence = Evidence(
         *(features, system, aligned, Natural.beside(natural), read),
         sides=tuple(sides.values()),
@@ -350,6 +352,7 @@ def _bench(
     model: nn.Module,
     tokenizer: Any,
     examples: Mapping[str, Examples],
+    made: Provenance,
     batch_size: int,
     progress: bool,
 ) -> Bench:
@@ -362,6 +365,7 @@ def _bench(
         model,
         pad_id(tokenizer),
         *(desired, undesired, paired),
+        decision_tokens=made.decision_tokens,
         batch_size=batch_size,
         progress=progress,
     )

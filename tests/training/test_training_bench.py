@@ -194,6 +194,19 @@ def test_half_precision_is_trained_in_front_of(tiny_model: Models, tiny_tokenize
     assert v.dtype == torch.float32 and bench.histories[0].improved
 
 
+def test_a_training_that_makes_it_no_better_is_doubted(
+    tiny_model: Models, tiny_tokenizer: Any
+) -> None:
+    bench = bench_of(tiny_model("llama"), tiny_tokenizer)
+
+    def loss(parameters: Any, rows: Tensor, drawn: torch.Generator) -> Tensor:
+        pull = 1.0 if torch.is_grad_enabled() else -1.0
+        return pull * parameters["v"].sum()
+
+    with pytest.warns(UserWarning, match="training of it went no better"):
+        bench.train({"v": torch.zeros(2)}, loss, 4, Training(1, 2, 0.1), name="it")
+
+
 def test_a_model_in_training_mode_is_refused(tiny_model: Models, tiny_tokenizer: Any) -> None:
     model = copy.deepcopy(tiny_model("llama")).train()
     with pytest.raises(InputError, match="training mode"):

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from steersman.control import AffineField, AffineLaw, Reads
+from steersman.engines import TokenIds, Tokens
 from steersman.errors import InputError
 from steersman.methods.about import About
 from steersman.methods.base import Controller, Evidence, ExecutionName
@@ -37,7 +38,11 @@ class CDAS(TrainedMethod):
     the other would: no preference and no text is asked for. The pairs are aligned: both sides end
     in the same tokens, behind a desired and an undesired context, and are compared at the tokens
     that are read. `x_source` is the state there, averaged. `v` is made a unit vector after every
-    step; it starts as the contrast.
+    step; it starts as the contrast, from which a high rate leads away at once.
+
+    Where the examples are read at few kinds of token, it is at those that the feature is exchanged
+    and, by default, set: one value at every token is no state of most of them. Elsewhere it is all
+    tokens, as published.
 
     Args:
         block: where to act; -1 chooses the block whose output separates the examples best.
@@ -61,6 +66,7 @@ class CDAS(TrainedMethod):
         trained=True,
     )
     execution: ClassVar[ExecutionName] = "feedback"
+    matches: ClassVar[bool] = True
 
     epochs: int = 18
     batch_size: int = 6
@@ -85,6 +91,8 @@ class CDAS(TrainedMethod):
         sides = evidence.require_sides(self.name)
         blocks, contrast = len(evidence.direction.norm) - 1, evidence.direction.contrast[block + 1]
         count = _require_aligned(bench)
+        ids = bench.decision_tokens
+        tokens: Tokens = TokenIds(ids) if ids else self.tokens
         states = [side[:, block + 1].float() for side in (sides.desired, sides.undesired)]
 
         def loss(parameters: Parameters, rows: Tensor, drawn: torch.Generator) -> Tensor:
@@ -97,7 +105,7 @@ class CDAS(TrainedMethod):
             # Each side is the base once, with the feature of the other.
             s = torch.cat([states[0][rows], states[1][rows]]).to(v) @ v
             law = Interchange(at, at, (block,))
-            given = bench.logits(undesired + desired, bench.channel(law, s, self.tokens))
+            given = bench.logits(undesired + desired, bench.channel(law, s, tokens))
             with torch.no_grad():
                 wanted = bench.logits(desired + undesired, None)
             return jensen_shannon(given, wanted, torch.ones_like(given[:, 0], dtype=torch.bool))

@@ -1,5 +1,6 @@
 """The frozen model with the examples: what a law is trained in front of."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -24,6 +25,11 @@ from steersman.training.loop import Loss, Parameters, Project, train
 from steersman.training.objectives import log_likelihoods
 from steersman.training.settings import Training
 from steersman.training.written import Batch, Written, require_responses
+
+_DOUBT = (
+    "what was held out of the training of {name} went no better after it than before: lower the "
+    "rate, train longer, or give more examples."
+)
 
 
 class Predicted(NamedTuple):
@@ -60,6 +66,7 @@ class Bench:
         desired: the desired examples.
         undesired: the undesired ones.
         paired: whether they belong together one by one.
+        decision_tokens: the ids at which they are read; empty where there are more than a few.
         batch_size: examples at a time where nothing is trained.
         progress: say how long a training will take, and how far it is.
         histories: what was trained so far is put down here.
@@ -70,6 +77,7 @@ class Bench:
     desired: tuple[Written, ...]
     undesired: tuple[Written, ...]
     paired: bool
+    decision_tokens: tuple[int, ...] = ()
     batch_size: int = 16
     progress: bool = False
     histories: list[History] = field(default_factory=list)
@@ -241,6 +249,8 @@ class Bench:
         Raises:
             InputError: no example, or a model in training mode.
             NumericalError: a loss that is not finite.
+
+        Warns where what is held out went no better afterwards.
         """
         require_evaluation(self.model)
         home = {key: value.to(self.device) for key, value in start.items()}
@@ -252,6 +262,8 @@ class Bench:
                 progress=self.progress,
             )
         self.histories.append(found.history)
+        if not found.history.improved:
+            warnings.warn(_DOUBT.format(name=name), stacklevel=3)
         return {key: value.cpu() for key, value in found.parameters.items()}
 
     def _batch(self, examples: Sequence[Written]) -> Batch:

@@ -53,6 +53,11 @@ class Parts(NamedTuple):
     diagnostics: tuple[Diagnostic, ...] = ()
     gate: Gate = Gate()
 
+    @property
+    def matches(self) -> tuple[int, ...]:
+        """The token ids at which it acts by default; empty where that goes by another rule."""
+        return self.provenance.decision_tokens if self.method.matches else ()
+
 
 @dataclass(frozen=True)
 class _Head:

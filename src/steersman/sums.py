@@ -97,7 +97,7 @@ def combined(terms: Sequence[Term]) -> Parts:
     total = weighed([(term.factor, one) for term, one in zip(terms, inputs, strict=True)])
     rows = tuple(row for term in terms for row in _rows(term))
     headline = " + ".join(f"{row[0]:g} x {row[1]}" for row in rows)
-    made = replace(first.provenance, positions="nowhere")
+    made = replace(first.provenance, positions="nowhere", decision_tokens=first.matches)
     method = GivenVectors(tokens=first.method.tokens)
     return scheduled(total, made, Diagnostic(TERMS, headline, _COLUMNS, rows), method)
 
@@ -149,7 +149,7 @@ def _require_same_tokens(one: Parts, other: Parts) -> None:
 
 
 def _where(parts: Parts) -> str:
-    known = parts.provenance.decision_tokens
+    known = parts.matches
     if known:
         return f"the token ids {', '.join(map(str, known))}"
     return "every token" if parts.method.tokens == "all" else "the prompt's last token and later"

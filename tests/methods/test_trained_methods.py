@@ -87,7 +87,8 @@ def test_by_default_it_acts_at_the_tokens_at_which_it_was_trained(
 ) -> None:
     steering, model = fitted(method), tiny_model("llama")
     (decision,) = steering.provenance.decision_tokens
-    ids = torch.tensor([[6, 7, decision, 9, 10]])
+    a, b, c, d = [token for token in range(20, 25) if token != decision][:4]
+    ids = torch.tensor([[a, b, decision, c, d]])
     with steering.attach(model) as run:
         model(ids)
     expected = [True] * 5 if method.tokens == "all" else [False] * 4 + [True]
@@ -125,6 +126,20 @@ def test_a_trained_vector_is_added_behind_its_block(
         expected = model(IDS).logits
     with steering.attach(model, 2.0):
         torch.testing.assert_close(model(IDS).logits, expected)
+
+
+@torch.no_grad()
+def test_a_sum_of_trained_vectors_acts_where_they_do(
+    fitted: Callable[[Method], sm.Steering], tiny_model: Models, tmp_path: Any
+) -> None:
+    model, steering = tiny_model("llama"), fitted(TRAINED[0])
+    with steering.attach(model, 2.0):
+        expected = model(IDS).logits
+    with (2 * steering).attach(model):
+        torch.testing.assert_close(model(IDS).logits, expected)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing is said of tokens that it leaves alone
+        sm.export_vectors(steering, tmp_path / "one.svec")
 
 
 @torch.no_grad()

@@ -106,7 +106,7 @@ def export_vectors(
     vectors = Vectors.of_schedule(inputs_of(parts), said)
     if blocks is not None:
         vectors = vectors.only(_several(blocks))
-    if parts.provenance.decision_tokens or parts.method.tokens != "all":
+    if parts.matches or parts.method.tokens != "all":
         warnings.warn(
             f"{parts.method.name} acts at some tokens only, and other tools add a vector at every "
             "token: what they do with it is more, and was not calibrated.",

@@ -23,14 +23,14 @@ class Window:
         valid: which tokens are not padding, `(batch, length)`.
         ids: token ids where the model was given them, `(batch, length)`.
         cached: whether earlier columns were read from a cache.
-        earlier: which of the earlier columns are not padding, `(batch, first)`; None takes all.
+        mask: which columns up to the last of this pass are not padding; None takes all of them.
     """
 
     first: int
     valid: Bool[Tensor, "batch length"]
     ids: Int[Tensor, "batch length"] | None
     cached: bool
-    earlier: Shaped[Tensor, "batch first"] | None = None
+    mask: Shaped[Tensor, "batch columns"] | None = None
 
     @property
     def batch(self) -> int:
@@ -50,8 +50,8 @@ class Window:
     @property
     def before(self) -> Int[Tensor, " batch"]:
         """How many tokens of each row lie before this pass, without padding."""
-        if self.earlier is not None:
-            return self.earlier.bool().sum(dim=1).to(self.valid.device)
+        if self.mask is not None:
+            return self.mask[:, : self.first].bool().sum(dim=1).to(self.valid.device)
         return torch.full((self.batch,), self.first, device=self.valid.device)
 
 
@@ -69,15 +69,15 @@ def read_window(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Window:
     if given is None:
         raise InputError("the model was called without input_ids or inputs_embeds")
     batch, length = int(given.shape[0]), int(given.shape[1])
-    mask, earlier = kwargs.get("attention_mask"), None
+    mask, known = kwargs.get("attention_mask"), None
     past = _past(kwargs.get("past_key_values"))
     if isinstance(mask, Tensor) and mask.ndim == 2 and mask.shape[1] >= length:
         valid = mask[:, past : past + length] if mask.shape[1] > length else mask
-        earlier = mask[:, :past] if mask.shape[1] >= past + length else None
+        known = mask if mask.shape[1] >= past + length else None
         valid = valid.bool() if valid.shape[1] == length else mask[:, -length:].bool()
     else:
         valid = torch.ones(batch, length, dtype=torch.bool, device=given.device)
-    return Window(past, valid, ids, past > 0, earlier)
+    return Window(past, valid, ids, past > 0, known)
 
 
 def _past(cache: Any) -> int:

@@ -17,7 +17,7 @@ from steersman.directions import (
     observer_named,
     separation,
 )
-from steersman.directions.probe import RIDGES, _folds, fit_logistic
+from steersman.directions.probe import RIDGES, folds_of, fit_logistic
 from steersman.errors import InputError, NumericalError, UnknownNameError
 
 Sides = tuple[Tensor, Tensor]
@@ -79,7 +79,7 @@ def test_the_probe_is_that_of_scikit_learn(ridge: float, n: int) -> None:
 def test_the_ridge_is_the_one_that_scikit_learn_finds_by_cross_validation(n: int) -> None:
     d, u = one(sides(n=n))
     x, y = torch.cat([d, u]), torch.tensor([1.0] * 40 + [-1.0] * 30).double()
-    fold = _folds(40, 30)
+    fold = folds_of(40, 30)
     losses = np.zeros(len(RIDGES))
     for train, test in PredefinedSplit(fold.numpy()).split():
         # The ridge is in units of the states that are learnt from.
@@ -97,7 +97,7 @@ def test_the_ridge_is_the_one_that_scikit_learn_finds_by_cross_validation(n: int
 
 
 def test_sides_of_equal_size_are_left_out_pair_by_pair() -> None:
-    fold = _folds(23, 23)
+    fold = folds_of(23, 23)
     assert torch.equal(fold[:23], fold[23:])
     assert sorted(fold[:23].bincount().tolist()) == [4, 4, 5, 5, 5]
 

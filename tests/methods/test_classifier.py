@@ -12,7 +12,6 @@ from torch.nn.functional import normalize
 
 from steersman.control import FlowLaw, LinearBarrier, Sketch
 from steersman.errors import InputError, NumericalError
-from steersman.methods import Sides
 from steersman.methods.classifier import (
     Examples,
     Linear,
@@ -112,8 +111,7 @@ def test_the_length_is_where_the_undesired_mean_has_become_the_desired_one() -> 
     def flow(x: Tensor, length: float) -> Tensor:
         return x + law.displacement(x, x.new_full((len(x), 1), length))
 
-    both = Sides(desired[:, None], undesired[:, None])
-    length = length_to_desired(flow, barrier, both, 0.1)
+    length = length_to_desired(flow, barrier, desired, undesired, 0.1)
     reached = barrier.value(flow(undesired, length)).mean()
     torch.testing.assert_close(reached, barrier.value(desired).mean(), rtol=1e-5, atol=1e-7)
     assert length > 0
@@ -121,9 +119,8 @@ def test_the_length_is_where_the_undesired_mean_has_become_the_desired_one() -> 
 
 def test_a_flow_that_never_gets_there_is_an_error_with_a_way_out() -> None:
     barrier = LinearBarrier(randn(10, N), torch.zeros(()).double())
-    both = Sides(*(side[:, None] for side in sides()))
     with pytest.raises(NumericalError, match="unit='norm'"):
-        length_to_desired(lambda x, length: x - 1e3 * barrier.w, barrier, both, 0.1)
+        length_to_desired(lambda x, length: x - 1e3 * barrier.w, barrier, *sides(), 0.1)
 
 
 @pytest.mark.parametrize(

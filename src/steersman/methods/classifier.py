@@ -14,7 +14,6 @@ from torch.nn.functional import normalize, softplus
 from steersman.control import LinearBarrier, QuadraticBarrier, Sketch, SketchBarrier, UnitBarrier
 from steersman.directions import fit_logistic, fold_numbers
 from steersman.errors import InputError, NumericalError
-from steersman.methods.base import Sides
 
 ROUNDING = 1e-24
 """Below this share of their mean square, features do not differ."""
@@ -108,10 +107,10 @@ class Unseen(NamedTuple):
     """What a classifier says of examples that it was not learnt from.
 
     Attributes:
-        accuracy: the share on the right side of zero, both sides counting alike; NaN where too few
-            examples are there to leave any out.
+        accuracy: the share on the right side of zero, both sides counting alike.
         se: its standard error.
-        d: how far apart the two sides' values are, in standard deviations within a side.
+        d: how far apart the two sides' values are, in standard deviations within a side; NaN where
+            there is none.
         loss: the mean of `log(1 + exp(-+ h))`, both sides counting alike.
     """
 
@@ -183,7 +182,8 @@ class Examples:
 def length_to_desired(
     flow: Callable[[Float[Tensor, "rows n"], float], Float[Tensor, "rows n"]],
     barrier: UnitBarrier,
-    sides: Sides,
+    desired: Float[Tensor, "desired n"],
+    undesired: Float[Tensor, "undesired n"],
     start: float,
 ) -> float:
     """How far undesired states have to flow for their mean barrier to be the desired ones'.
@@ -193,7 +193,8 @@ def length_to_desired(
     Args:
         flow: where states get to on a path of so much length.
         barrier: `h`.
-        sides: the states of both sides after the block, `(examples, 1, n)`.
+        desired: states of that side.
+        undesired: of the other.
         start: a length to look from, such as a part of the states' own.
 
     Returns:
@@ -202,11 +203,11 @@ def length_to_desired(
     Raises:
         NumericalError: no length leads there.
     """
-    desired, undesired = (side[:MOST, 0].to(barrier.dtype) for side in sides)
-    goal = float(barrier.value(desired).mean())
+    start_at = undesired[:MOST].to(barrier.dtype)
+    goal = float(barrier.value(desired[:MOST].to(barrier.dtype)).mean())
 
     def short(length: float) -> bool:
-        return float(barrier.value(flow(undesired, length)).mean()) < goal
+        return float(barrier.value(flow(start_at, length)).mean()) < goal
 
     low, high = 0.0, start
     for _ in range(12):
@@ -218,7 +219,7 @@ def length_to_desired(
             "the flow never looks as desired as the desired examples do: take more steps, "
             "solver='rk4', or a length of your own with unit='norm'."
         )
-    for _ in range(30):
+    for _ in range(20):
         middle = (low + high) / 2
         low, high = (middle, high) if short(middle) else (low, middle)
     return high

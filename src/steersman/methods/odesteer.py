@@ -48,6 +48,8 @@ BarrierName = Literal["sketch", "quadratic", "linear"]
 UnitName = Literal["desired", "norm", "state"]
 MULTIPLIED_OUT = 1024
 """Up to this width a sketch of degree 2 runs as the `n x n` form that it is."""
+LEFT_OUT = 500
+"""On so many examples of a side classifiers are tried out, at most: it takes time as their cube."""
 POOR = 0.6
 """Below this accuracy on examples left out there is little to follow."""
 
@@ -144,8 +146,9 @@ class ODESteer(Method):
         if not -1 <= self.block < blocks:
             raise InputError(f"block is {self.block}; the model has blocks 0 .. {blocks - 1}.")
         kernel = self._kernel(sides.desired.shape[2])
+        some = Sides(*(side[:LEFT_OUT] for side in sides))
         places = range(blocks) if self.block == -1 else (self.block,)
-        return {place: self._examples(sides, place, kernel).unseen() for place in places}
+        return {place: self._examples(some, place, kernel).unseen() for place in places}
 
     def solve(self, evidence: Evidence) -> Controller:
         """The barrier of the block, and how long a path target 1 is.
@@ -194,8 +197,7 @@ class ODESteer(Method):
         def flow(x: Tensor, length: float) -> Tensor:
             return x + law.displacement(x, x.new_full((len(x), 1), length))
 
-        sides = Sides(examples.desired.unsqueeze(1), examples.undesired.unsqueeze(1))
-        return length_to_desired(flow, quick, sides, 0.1 * norm)
+        return length_to_desired(flow, quick, examples.desired, examples.undesired, 0.1 * norm)
 
     def _flow(self, barrier: UnitBarrier, blocks: int) -> FlowLaw:
         return FlowLaw(barrier, self.block, blocks, self.solver, self.steps)
@@ -276,10 +278,7 @@ class _Learnt(NamedTuple):
 
 
 def _best(found: Mapping[int, Unseen]) -> int:
-    """The block, of those as accurate as the best but for its standard error, with the largest d'.
-
-    With too few examples to leave any out, the last one.
-    """
+    """The block with the largest d' of those as accurate as the best, but for a standard error."""
     best = max(found.values(), key=lambda one: one.accuracy)
     good = [block for block, one in found.items() if one.accuracy >= best.accuracy - best.se]
     return max(good, key=lambda block: found[block].d)

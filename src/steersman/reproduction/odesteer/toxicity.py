@@ -39,7 +39,7 @@ ITEM = Item(
         "much less toxic than with the best other method."
     ),
     needs=(("toxicity",),),
-    sizes=Sizes(1000, pairs=5000),
+    sizes=Sizes(1000, pairs=1000),
     work="1000 continuations of 50 tokens, unsteered and 7 times steered",
     measures=(
         Measure(TOXIC, "toxic, %", 100.0, 2),
@@ -58,7 +58,8 @@ ITEM = Item(
     unknown="The paper's tables: its abstract is known to us, and one row in another paper's.",
     differs=(
         "The paper learns from comments of Jigsaw and scores by the Perspective interface; here "
-        "the prompts of the fitting split are learnt from and the task's own judge scores.",
+        "prompts of the fitting split are learnt from, 1000 of each side, and the task's own judge "
+        "scores.",
         "Perplexity here is of the continuation under the unsteered model; the paper's is under "
         "GPT2-XL. Distinct here is distinct-2 over the texts of a seed.",
         GAIN_HERE,

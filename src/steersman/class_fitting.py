@@ -40,8 +40,8 @@ def fit_classes(
         progress: show how far it is.
 
     Returns:
-        The steering; a target is the number of a class, counted from 0, or a place between two, or
-        how many classes from `method.start`.
+        The steering; absolute, a target is the number of a class, counted from 0, or a place
+        between two; relative, how many classes from `method.start`.
 
     Raises:
         InputError: fewer than two classes, or than three that go round, one without examples, or

@@ -29,6 +29,10 @@ def each(value: float) -> torch.Tensor:
     return torch.full((ROWS, 1), value, dtype=torch.float64)
 
 
+def asked(place: float, own: float) -> torch.Tensor:
+    return torch.cat([each(place), each(own)], dim=1)
+
+
 @SETTINGS
 @given(st.integers(0, 10**6), st.integers(2, 9), st.floats(0, 1))
 def test_the_open_spline_is_scipys_natural_one(seed, points, share):
@@ -68,13 +72,13 @@ def test_two_points_are_joined_by_a_straight_line():
 
 @SETTINGS
 @given(st.integers(0, 10**6), st.floats(-1, 7))
-def test_from_nowhere_the_part_in_the_subspace_is_the_curves_point(seed, at):
+def test_a_state_whose_own_part_is_replaced_is_at_the_curves_point(seed, at):
     one, x = law(seed), randn(seed + 9, ROWS, N)
-    y = x + one.step(None, x, each(at), 1)[1]
+    y = x + one.step(None, x, asked(at, 1.0), 1)[1]
     torch.testing.assert_close(y @ one.U[1], one.place(each(at), 1), rtol=1e-10, atol=1e-10)
     rest = (y - x) - (y - x) @ one.U[1] @ one.U[1].T
     assert float(rest.abs().max()) < 1e-10
-    again = y + one.step(None, y, each(at), 1)[1]
+    again = y + one.step(None, y, asked(at, 1.0), 1)[1]
     torch.testing.assert_close(again, y, rtol=0, atol=1e-10)
 
 
@@ -82,10 +86,10 @@ def test_from_nowhere_the_part_in_the_subspace_is_the_curves_point(seed, at):
 @given(st.integers(0, 10**6), st.floats(-2, 5))
 def test_from_a_place_the_state_goes_the_curves_own_way(seed, by):
     one, x = law(seed, start=2.0), randn(seed + 9, ROWS, N)
-    _, u = one.step(None, x, each(by), 0)
+    _, u = one.step(None, x, asked(2.0 + by, 0.0), 0)
     expected = (one.place(each(2.0 + by), 0) - one.place(each(2.0), 0)) @ one.U[0].T
     torch.testing.assert_close(u, expected)
-    assert not one.step(None, x, each(0.0), 0)[1].any()
+    assert not one.step(None, x, asked(2.0, 0.0), 0)[1].any()
 
 
 def test_what_is_no_curve_or_no_frame_is_refused():

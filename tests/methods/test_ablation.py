@@ -1,6 +1,7 @@
 """Directional ablation against the projection written out in hooks."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,6 @@ def test_behind_every_block_the_feature_is_zero_and_again_is_the_same(
 
 
 def test_the_direction_is_the_best_one_before_four_fifths_of_the_depth() -> None:
-    from dataclasses import replace
-
     d = torch.tensor([9.0, 1.0, 2.0, 3.0, 7.0, 8.0]).double()
     direction = replace(WORLD.direction, separation=d)
     made = Ablation().solve(Evidence(Features.of(direction)))
@@ -63,8 +62,6 @@ def test_a_state_that_is_not_there_or_shows_nothing_is_refused() -> None:
     with pytest.raises(InputError, match=r"state is 6; there are states 0 \.\. 5"):
         Ablation(state=6).solve(WORLD.evidence)
     one = WORLD.direction
-    from dataclasses import replace
-
     v = one.vectors.clone()
     v[2] = 0
     with pytest.raises(InputError, match="nothing to ablate"):

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 from hooked import close, fitted, hooked, sides, steered
+from small_evidence import BLOCKS, randn
 from transformers import PreTrainedModel
 
+from steersman.directions import Features, contrast
 from steersman.errors import InputError
-from steersman.methods import ITIResidual
+from steersman.methods import Evidence, ITIResidual, Sides
 
 Models = Callable[[str], PreTrainedModel]
 
@@ -36,12 +38,6 @@ def test_the_best_blocks_add_standard_deviations_of_what_the_examples_show(
 
 def test_the_push_is_the_same_whatever_the_contrast_measures() -> None:
     """A norm convention: the unit is a deviation, and not the length of the contrast."""
-    from small_evidence import BLOCKS, LinearWorld, randn
-
-    from steersman.directions import Features, contrast
-    from steersman.methods import Evidence, Sides
-
-    assert LinearWorld  # the shapes of this world
     base, shift = randn(0, 40, BLOCKS + 1, 8), randn(1, BLOCKS + 1, 8)
     lengths = []
     for much in (1.0, 0.5):

@@ -48,7 +48,7 @@ def centroids(model: Any, tokenizer: Any) -> np.ndarray:
 @pytest.mark.parametrize("periodic", [False, True])
 @pytest.mark.parametrize("rank", [None, 2])
 @pytest.mark.parametrize("target", [1.0, 2.4])
-def test_from_nowhere_the_subspace_holds_the_curves_point(
+def test_absolute_the_subspace_holds_the_curves_point(
     periodic: bool, rank: int | None, target: float, tiny_model: Models, tiny_tokenizer: Any
 ) -> None:
     model = tiny_model("llama")
@@ -62,12 +62,12 @@ def test_from_nowhere_the_subspace_holds_the_curves_point(
         return y + (g - y @ U) @ U.T if block == 1 else y
 
     steering = along(model, tiny_tokenizer, Manifold(1, rank, periodic))
-    close(steered(model, steering, target), hooked(model, edit))
+    close(steered(model, steering, target, reference="absolute"), hooked(model, edit))
     assert steering.method.classes == NAMES  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("target", [2.0, -1.0])
-def test_from_a_class_the_state_goes_as_far_as_the_curve_does(
+def test_relative_the_state_goes_as_far_as_the_curve_does(
     target: float, tiny_model: Models, tiny_tokenizer: Any
 ) -> None:
     model = tiny_model("gpt2")
@@ -91,7 +91,8 @@ def test_from_pairs_the_curve_is_the_line_between_the_sides(
     def edit(block: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return y + np.outer(origin + 1.7 * norm - y @ v, v) if block == 1 else y
 
-    close(steered(model, steering, 1.7), hooked(model, edit))
+    close(steered(model, steering, 1.7, reference="absolute"), hooked(model, edit))
+    assert steering.method.start == "undesired"  # type: ignore[attr-defined]
 
 
 def test_it_is_the_same_after_a_round_trip(

@@ -53,9 +53,10 @@ METHODS: dict[str, Method] = {
     "one-sided-clamp": OneSidedClamp((0, 1)),
     "parametric-axes": ParametricAxes(2),
     "cylinder": Cylinder(1, 1, 0.1, 0.5),
-    "manifold": Manifold(1, start="undesired"),
+    "manifold": Manifold(1),
     "angular": AngularSteering(reads="output"),
 }
+ABSOLUTE = ("angular", "one-sided-clamp", "manifold")
 EACH = pytest.mark.parametrize("name", list(METHODS))
 
 
@@ -144,7 +145,9 @@ def test_read_at_outputs_the_angles_are_those_of_the_states_that_leave(
     assert fitted(model, tiny_tokenizer, AngularSteering()).controller.active == (1, 2)
 
 
-@pytest.mark.parametrize("name", [n for n in METHODS if n not in ("angular", "one-sided-clamp")])
+@pytest.mark.parametrize(
+    "name", [n for n in METHODS if n not in ("angular", "one-sided-clamp", "manifold")]
+)
 def test_an_absolute_reference_is_refused_where_there_is_none(
     name: str, tiny_model: Models, tiny_tokenizer: Any
 ) -> None:
@@ -157,8 +160,10 @@ def test_an_absolute_reference_is_refused_where_there_is_none(
 TUNNEL: dict[str, tuple[Method, float]] = {
     "swfc": (SwFC(), 1.0),
     "sttp": (StTP(), 1.0),
+    "stmp": (StMP(), 1.0),
     "target-probability": (TargetProbability(), 1.0),
     "iti-residual": (ITIResidual(), 1.0),
+    "austeer": (AUSteer(), 1.0),
     "mean-act": (MeanAcT(), 1.0),
     "linear-act": (LinearAcT(), 1.0),
     "great-circle": (GreatCircle(), 1.0),
@@ -168,7 +173,8 @@ TUNNEL: dict[str, tuple[Method, float]] = {
     "manifold": (Manifold(), 1.0),
     "angular": (AngularSteering(reads="output"), 1.0),
 }
-"""Ablation, reflection and gains are not among them: see `HARDLY`."""
+"""Ablation is not among them: there the feature is zero 0.6 of the way from abusive to polite, so
+that its removal leaves the dialogues where they are."""
 
 
 @cache

@@ -17,11 +17,12 @@ from steersman.errors import InputError, ShapeError
 class CurveLaw(Stateless):
     """Set the part of the state in a subspace to a point of a curve there.
 
-        u = U_t (g_t(s) - U_t' x)                    from nowhere:  U_t' (x + u) = g_t(s)
-        u = U_t (g_t(start + s) - g_t(start))        from a place of the curve
+        u = U_t (g_t(s) - own U_t' x - (1 - own) g_t(start))
 
-    The rest of the state is not touched. From a place, the state keeps its distance to the curve,
-    and `s = 0` adds nothing. Beyond the ends of an open curve it goes on straight.
+    The reference is two numbers, `s` and `own`. With `own = 1` the state's own part is replaced,
+    `U_t' (x + u) = g_t(s)`; with `own = 0` the state is taken to be at a place of the curve, keeps
+    its distance from it, and `s = start` adds nothing. The rest of the state is not touched. Beyond
+    the ends of an open curve it goes on straight.
 
     Args:
         U: orthonormal columns, `(blocks, n, k)`, float32 or float64; zeros at a block that never
@@ -29,7 +30,7 @@ class CurveLaw(Stateless):
         pieces: the curve of each block as `spline` gives it, `(blocks, pieces, 4, k)`, `s` counted
             from 0 in pieces.
         periodic: whether the curve is closed.
-        start: a place of the curve; None is from nowhere.
+        start: the place that states are taken to be at.
         reads: whether it sets what enters a block or what leaves it.
 
     Raises:
@@ -41,7 +42,7 @@ class CurveLaw(Stateless):
     U: Float[Tensor, "blocks n k"]
     pieces: Float[Tensor, "blocks pieces 4 k"]
     periodic: bool = False
-    start: float | None = None
+    start: float = 0.0
     reads: Reads = "output"
 
     def __post_init__(self) -> None:
@@ -59,6 +60,11 @@ class CurveLaw(Stateless):
         apart = (products - torch.eye(k).to(products)).abs().amax(dim=(1, 2))
         if bool(((apart > 100 * torch.finfo(self.dtype).eps) & self.U.flatten(1).any(1)).any()):
             raise InputError("the columns of U are not orthonormal: orthonormalise them first.")
+
+    @property
+    def k(self) -> int:
+        """The place, and how much of the state's own part is replaced."""
+        return 2
 
     @property
     def actuator(self) -> Float[Tensor, "blocks n k"]:
@@ -94,9 +100,6 @@ class CurveLaw(Stateless):
         block: int,
     ) -> tuple[None, Float[Tensor, "rows n"]]:
         """The push of each row."""
-        U = self._at[block][0]
-        if self.start is None:
-            return None, (self.place(reference, block) - x @ U) @ U.mT
-        from_there = torch.full_like(reference, self.start)
-        step = self.place(from_there + reference, block) - self.place(from_there, block)
-        return None, step @ U.mT
+        U, (s, own) = self._at[block][0], reference.split(1, dim=1)
+        known = self.place(torch.full_like(s, self.start), block)
+        return None, (self.place(s, block) - torch.lerp(known, x @ U, own)) @ U.mT

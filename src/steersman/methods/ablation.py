@@ -27,10 +27,9 @@ class Ablation(Amount):
     siblings are "activation-addition", which adds the contrast, and "clamp" and
     "one-sided-clamp", which set the feature to a value of choice.
 
-    The published form ablates the input of the first block too, and what attention and the MLP
-    write each by itself; a projection is linear, so taking it out of each block's output leaves the
-    stream between blocks the same, up to what the first block and the MLPs read within. Its
-    direction is chosen among template tokens and layers by running refusals, with limits on the
+    The published form also ablates the input of the first block, and what attention writes before
+    the MLP of the same block reads it; here those two still see the direction. Its direction is
+    chosen among template tokens and layers by running refusals, with limits on the
     divergence and on the refusals induced; that takes a judge, and is not done here. Name the
     state, or the examples choose it.
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import torch
 
-from steersman.control import CylinderLaw
+from steersman.control import CylinderLaw, Law, Within
 from steersman.methods.base import Controller
 from steersman.methods.counterfactual import Counterfactual
 
@@ -16,10 +16,13 @@ class Cylinder(Counterfactual):
 
         d = c(x_b)        the shift that the state itself predicts, as in "counterfactual"
         a = unit(E d),    theta = angle(d, a),    n = unit(d - (a'd) a)
-        u_b = target L (cos(theta) a + (1 - penalty) sin(theta) n),    L = |E d|
+        u_b = target L (cos(theta) a + (1 - penalty) sin(theta) n),    L = |E d|,  where a'd > 0
 
     Published is the geometry, with `d` the difference that a sample itself shows between two
     prompts; while a text is written there is one prompt, so the shift is predicted from the state.
+    A state whose predicted shift points away from the axis is beyond what is desired, as the map
+    has it, and is left alone: made as long as all others, the push would take it back.
+
     One unit of target is a push as long as the mean shift; the published sweep goes to 3. Penalty 1
     leaves the part along the axis alone, which is shorter the further the state's own shift points
     elsewhere. The shift is that of the state the push is added to; the published code adds the
@@ -39,9 +42,12 @@ class Cylinder(Counterfactual):
 
     penalty: float = 0.0
 
-    def law(self, controller: Controller) -> CylinderLaw:  # type: ignore[override]
-        """The push as a function of the state."""
+    def law(self, controller: Controller) -> Law[None]:  # type: ignore[override]
+        """The push as a function of the state, where it points along the axis."""
         mean = controller.plan[..., 0]
         axis, length = torch.nn.functional.normalize(mean, dim=1), mean.norm(dim=1)
         o = controller.shifts[..., 0]
-        return CylinderLaw(controller.H, controller.G, o, axis, length, self.penalty)
+        law = CylinderLaw(controller.H, controller.G, o, axis, length, self.penalty)
+        along = torch.einsum("tnk,tn->tk", controller.G, axis)
+        w = torch.einsum("tnk,tk->tn", controller.H, along)
+        return Within.above(law, w, -(o * along).sum(dim=1))

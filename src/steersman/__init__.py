@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from steersman.errors import SteersmanError
 
 if TYPE_CHECKING:
+    from steersman.autoencoder_fitting import FittedAutoencoder, fit_autoencoder
     from steersman.bounding import TrackingBound, authority, bound
     from steersman.calibration import KL, Calibration, Effort, Perplexity, Score, calibrate
     from steersman.class_fitting import fit_classes
@@ -78,6 +79,7 @@ __all__ = [
     "Effort",
     "Evaluation",
     "Faithfulness",
+    "FittedAutoencoder",
     "FeatureLQR",
     "LTVSystem",
     "LinearityReport",
@@ -108,6 +110,7 @@ __all__ = [
     "export_vectors",
     "faithfulness",
     "fit",
+    "fit_autoencoder",
     "fit_condition",
     "fit_classes",
     "identify",
@@ -121,6 +124,7 @@ __all__ = [
 
 # torch and transformers take seconds to import, so a name is fetched when it is first asked for.
 _HOMES = {
+    "autoencoder_fitting": ("FittedAutoencoder", "fit_autoencoder"),
     "calibration": ("KL", "Calibration", "Effort", "Perplexity", "Score", "calibrate"),
     "bounding": ("TrackingBound", "authority", "bound"),
     "conditioning": ("fit_condition",),
@@ -161,6 +165,7 @@ _HOMES = {
 }
 _PARTS = (
     *(home for home in _HOMES if "." not in home),
+    "autoencoders",
     "compiling",
     "directions",
     "editing",

@@ -28,10 +28,13 @@ from steersman.methods.counterfactual import Counterfactual
 from steersman.methods.coupling import Coupling, coupling
 from steersman.methods.cylinder import Cylinder
 from steersman.methods.feature_lqr import FeatureLQR
+from steersman.methods.grains import GrAInS
 from steersman.methods.great_circle import GreatCircle
 from steersman.methods.guiding_giants import GuidingGiants
 from steersman.methods.half_space import StMP, StTP, SwFC
 from steersman.methods.iti_residual import ITIResidual
+from steersman.methods.langfir import LangFIR, LangFIRAblation
+from steersman.methods.lf_steering import LFSteering
 from steersman.methods.lineas import LinEAS
 from steersman.methods.manifold import Manifold
 from steersman.methods.odesteer import ODESteer, StepODESteer
@@ -43,6 +46,7 @@ from steersman.methods.pre_control import PreControl
 from steersman.methods.presets import PRESETS, Preset, preset
 from steersman.methods.prosv import PrOSV
 from steersman.methods.riser import RISER
+from steersman.methods.sae_feature import SAEClamp, SAEFeature
 from steersman.methods.target_probability import TargetProbability
 from steersman.methods.tracking import Tracking
 from steersman.methods.transport import LinearAcT, MeanAcT
@@ -86,6 +90,12 @@ _ALL = (
     GuidingGiants,
     PreControl,
     RISER,
+    SAEFeature,
+    SAEClamp,
+    LangFIR,
+    LangFIRAblation,
+    LFSteering,
+    GrAInS,
 )
 METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
 
@@ -112,11 +122,17 @@ __all__ = [
     "AngularSteering",
     "BiPO",
     "CDAS",
+    "GrAInS",
     "GuidingGiants",
+    "LangFIR",
+    "LangFIRAblation",
+    "LFSteering",
     "LinEAS",
     "PreControl",
     "PrOSV",
     "RISER",
+    "SAEClamp",
+    "SAEFeature",
     "Clamp",
     "Controller",
     "Counterfactual",

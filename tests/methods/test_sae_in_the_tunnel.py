@@ -1,4 +1,4 @@
-"""In the wind tunnel: an autoencoder trained there explains its states, and steering by it steers."""
+"""In the wind tunnel an autoencoder explains the states, and steering by it steers."""
 
 import warnings
 from collections.abc import Callable

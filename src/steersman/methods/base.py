@@ -306,7 +306,7 @@ class Method(ABC):
     trains: ClassVar[bool] = False
     """Whether it runs the model with the examples while it is fitted."""
     needs_autoencoder: ClassVar[bool] = False
-    """Whether it reads the features of an autoencoder, which has to be named: no default will do."""
+    """Whether it reads the features of an autoencoder, so that its name alone is not enough."""
     matches: ClassVar[bool] = True
     """Whether by default it acts only at the tokens that the examples were read at, if few."""
     reference: ClassVar[ReferenceName] = "relative"

@@ -91,7 +91,8 @@ def methods_of(asked: str | Mapping[str, str | Method] | tuple[str, ...], baseli
     """Methods by their labels, with the baseline.
 
     Args:
-        asked: "all", which is those whose name says everything, names, or methods by labels of your own.
+        asked: "all", names, or methods by labels of your own; all are those that need nothing but
+            their name.
         baseline: joins them where it is missing and the name of a method.
 
     Raises:

@@ -158,6 +158,7 @@ def test_a_blank_is_a_token_in_the_same_place() -> None:
     assert blanked(one, (1, 3), 0) == Written((1, 0, 6, 0, 8), 3, (4,))
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_too_few_steps_are_said_and_what_cannot_be_is_refused(
     tiny_model: Models, tiny_tokenizer: Any
 ) -> None:

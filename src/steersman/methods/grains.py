@@ -122,7 +122,7 @@ class GrAInS(Amount):
         bench: Bench,
         examples: Sequence[Written],
         whole: Float[Tensor, "rows n"],
-        scores: Sequence[Float[Tensor, " tokens"]],
+        scores: Sequence[Float[Tensor, " _"]],
         block: int,
         sign: int,
     ) -> Float[Tensor, "some n"]:

@@ -33,7 +33,7 @@ class Attributed(NamedTuple):
         baseline: `F(0)` of each.
     """
 
-    tokens: tuple[Float[Tensor, " tokens"], ...]
+    tokens: tuple[Float[Tensor, " _"], ...]
     likelihood: Float[Tensor, " rows"]
     baseline: Float[Tensor, " rows"]
 

@@ -16,10 +16,12 @@ from transformers import PreTrainedModel
 import steersman as sm
 from steersman.errors import InputError
 from steersman.methods import (
+    ITI,
     Ablation,
     AngularSteering,
     AUSteer,
     Cylinder,
+    FunctionVectors,
     GreatCircle,
     ITIResidual,
     LinearAcT,
@@ -172,6 +174,11 @@ TUNNEL: dict[str, tuple[Method, float]] = {
     "cylinder": (Cylinder(), 1.0),
     "manifold": (Manifold(), 1.0),
     "angular": (AngularSteering(reads="output"), 1.0),
+    "angular at norms": (AngularSteering(site="mlp-norm"), 1.0),
+    "iti": (ITI(), 1.0),
+    "austeer at heads": (AUSteer(site="heads"), 1.0),
+    "austeer at mlp": (AUSteer(site="mlp"), 1.0),
+    "function-vectors": (FunctionVectors(), 1.0),
 }
 """Ablation is not among them: there the feature is zero 0.6 of the way from abusive to polite, so
 that its removal leaves the dialogues where they are."""

@@ -11,6 +11,7 @@ from steersman.engines.planned import Asked, Plans, offsets_of
 from steersman.engines.recorder import Recorder
 from steersman.engines.window import Sequences, Window
 from steersman.errors import InputError
+from steersman.plant import Site
 
 
 class Pass:
@@ -39,6 +40,7 @@ class Pass:
         self.skip = skip
         self.passive = False
         self.fired = 0
+        self.visited: dict[Site, int] = {}
         copies = _copies(window.batch, prompts)
         self.lanes = tuple(
             Lane(index, channel, window, sequences, copies, plans)
@@ -89,6 +91,7 @@ class Lane:
         self.state = channel.law.init(self.count)
         self.observed: dict[int, Tensor] = {}
         self.nominal: dict[int, Tensor] = {}
+        self.inside: dict[int, Tensor] = {}
 
     def decide(self, fires: Bool[Tensor, " batch"]) -> None:
         """Close the rows whose prompt does not meet the channel's condition."""
@@ -169,18 +172,16 @@ class Lane:
         skip: int,
     ) -> Tensor:
         """The block's output with the law's input added on open tokens of this lane's rows."""
-        if self.planned is not None:
+        if self.planned is not None or channel.site != "block":
             if recorder is not None:
-                mine = x if self.rows is None else x[self.rows]
-                recorder.block(block, mine, None, None, skip, self.nominal.get(block))
-            known = self.planned.inputs[block]
-            return y if known is None or self.fully is False else self._placed(y, known)
+                mine, u = x if self.rows is None else x[self.rows], self.inside.pop(block, None)
+                recorder.block(block, mine, None, u, skip, self.nominal.get(block))
+            return y if self.planned is None or channel.site != "block" else self._known(block, y)
         acts = channel.acting[block]
         if recorder is None and not acts:
             return y
         states = self._states(_read(channel, x, y))
-        offset = self._offsets(channel)[block]
-        reference = self.reference.joined(offset, self.observed.get(block))
+        reference = self._wanted(channel, block)
         if recorder is None and self._alone(channel) and y.dtype == x.dtype == channel.law.dtype:
             out = y.reshape(states.shape)
             self.state, moved = channel.law.added(self.state, states, reference, block, out)
@@ -199,6 +200,39 @@ class Lane:
         if u is None or not acts:
             return y
         return self._placed(y, u)
+
+    def steer_inside(self, channel: Channel, block: int, z: Tensor, kept: bool) -> Tensor:
+        """What a part of the block holds with the law's input added, likewise.
+
+        Args:
+            channel: the steering, whose site this is.
+            block: which block.
+            z: what the part holds, `(rows, tokens, width)`.
+            kept: keep what is added for the record of the block, which `steer` then makes.
+        """
+        if self.planned is not None:
+            return self._known(block, z)
+        if self.fully is False or not channel.acting[block]:
+            return z
+        states, reference = self._states(z), self._wanted(channel, block)
+        if not kept and self._alone(channel) and z.dtype == channel.law.dtype:
+            out = z.reshape(states.shape)
+            self.state, moved = channel.law.added(self.state, states, reference, block, out)
+            return moved.view(z.shape)
+        self.state, u = channel.law.step(self.state, states, reference, block)
+        u = u.view(*self.open.shape, z.shape[-1])
+        if kept:
+            self.inside[block] = u
+        return self._placed(z, u)
+
+    def _wanted(self, channel: Channel, block: int) -> Tensor:
+        """Where every token's observations should be at a block."""
+        return self.reference.joined(self._offsets(channel)[block], self.observed.get(block))
+
+    def _known(self, block: int, y: Tensor) -> Tensor:
+        """With the plan's input added, where there is one."""
+        known = None if self.planned is None else self.planned.inputs[block]
+        return y if known is None or self.fully is False else self._placed(y, known)
 
     def _alone(self, channel: Channel) -> bool:
         """Whether the law may add to the block's output by itself: nothing else asks what it adds.

@@ -15,6 +15,7 @@ from torch import nn
 
 from steersman.engines.channel import Channel
 from steersman.engines.deciding import Deciding, Verdicts, first_active, run_bare
+from steersman.engines.inside import Inside
 from steersman.engines.lane import Pass, made_for, remade_for
 from steersman.engines.memory import RowMemory
 from steersman.engines.mirror import Mirror
@@ -24,7 +25,17 @@ from steersman.engines.recorder import Recorder
 from steersman.engines.trace import Trace
 from steersman.engines.window import Sequences, Window, read_window
 from steersman.errors import ArchitectureError, AttachedError, InputError, MismatchError
-from steersman.plant import Blocks, HookSet, hidden_in, hidden_out, owners, unwrap, with_hidden
+from steersman.plant import (
+    Blocks,
+    HookSet,
+    Site,
+    at_tokens,
+    hidden_in,
+    hidden_out,
+    owners,
+    unwrap,
+    with_hidden,
+)
 
 
 class Run:
@@ -55,11 +66,13 @@ class Run:
         trace: bool = True,
     ) -> None:
         """Check that every law fits the model; nothing is hooked yet."""
+        self._inside = Inside.of(model, channels)
         for channel in channels:
-            if (channel.law.blocks, channel.law.n) != (len(blocks), blocks.n):
+            n = self._inside.width(channel.site, blocks.n)
+            if (channel.law.blocks, channel.law.n) != (len(blocks), n):
                 raise MismatchError(
                     f"the steering is for {channel.law.blocks} blocks of width {channel.law.n}; "
-                    f"this model has {len(blocks)} of width {blocks.n}. Fit a steering on it."
+                    f"this model has {len(blocks)} of width {n}. Fit a steering on it."
                 )
         self._model = unwrap(model)
         self._blocks = blocks
@@ -108,6 +121,7 @@ class Run:
             self._hooks.before(self._model, self._before_model)
             for block, module in enumerate(self._blocks.modules):
                 self._hooks.after(module, partial(self._after_block, block))
+            self._inside.enter(self._hooks, self._at_site)
             self._hooks.after(self._model, self._after_model)
         except BaseException:
             self.close()
@@ -209,7 +223,7 @@ class Run:
         if not self._conditions:
             return
         self._deciding = Deciding(self._conditions, window, self._sequences)
-        acts = first_active((channel.law for channel in self._channels), len(self._blocks))
+        acts = first_active(self._channels, len(self._blocks))
         if self._nominal is None and self._deciding.deepest > acts:
             self._pass, self._asleep = None, True
             try:
@@ -275,6 +289,7 @@ class Run:
                 f"steering reached {current.fired} of {len(self._blocks)} blocks: this model does "
                 "not run its blocks once each in a forward pass"
             )
+        self._inside.require_all(current, len(self._blocks))
         if self._traced:
             for recorder in self._recorders[-1]:
                 recorder.settle()
@@ -309,7 +324,8 @@ class Run:
         if current.passive:
             for index in self._relative:
                 lane, channel = current.lanes[index], channels[index]
-                lane.remember(channel, block, x, y)
+                if channel.site == "block":
+                    lane.remember(channel, block, x, y)
                 if self._traced:
                     lane.show_nominal(channel, block, x)
                 if last:
@@ -332,6 +348,23 @@ class Run:
                 recorder = self._recorders[-1][index]
                 current.lanes[index].show_final(channel, y, recorder, current.skip)
         return output if y is before else with_hidden(output, y)
+
+    def _at_site(self, site: Site, block: int, z: torch.Tensor) -> torch.Tensor | None:
+        """What a block holds at a site with the inputs of the laws there added; None as it was."""
+        if self._asleep:
+            return None
+        current = self._current()
+        channels = self._channels_on(z.device)
+        before = at_tokens(z, *current.window.valid.shape)
+        now = before
+        current.visited[site] = current.visited.get(site, 0) + 1
+        for index in self._inside.at(site):
+            lane, channel = current.lanes[index], channels[index]
+            if not current.passive:
+                now = lane.steer_inside(channel, block, now, self._traced)
+            elif index in self._relative:
+                lane.remember(channel, block, now, now)
+        return None if now is before else now.view(z.shape)
 
     def _current(self) -> Pass:
         if self._pass is None:

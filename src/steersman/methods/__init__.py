@@ -9,6 +9,7 @@ from steersman.methods.austeer import AUSteer
 from steersman.methods.axes import ParametricAxes
 from steersman.methods.base import (
     AlignedStates,
+    AtSite,
     Controller,
     Evidence,
     ExecutionName,
@@ -28,9 +29,11 @@ from steersman.methods.counterfactual import Counterfactual
 from steersman.methods.coupling import Coupling, coupling
 from steersman.methods.cylinder import Cylinder
 from steersman.methods.feature_lqr import FeatureLQR
+from steersman.methods.function_vectors import FunctionVectors
 from steersman.methods.great_circle import GreatCircle
 from steersman.methods.guiding_giants import GuidingGiants
 from steersman.methods.half_space import StMP, StTP, SwFC
+from steersman.methods.iti import ITI
 from steersman.methods.iti_residual import ITIResidual
 from steersman.methods.lineas import LinEAS
 from steersman.methods.manifold import Manifold
@@ -68,7 +71,11 @@ _ALL = (
     StTP,
     StMP,
     TargetProbability,
+    ITI,
+    ITI,
     ITIResidual,
+    FunctionVectors,
+    FunctionVectors,
     AUSteer,
     MeanAcT,
     LinearAcT,
@@ -108,6 +115,7 @@ __all__ = [
     "SPID",
     "ActivationAddition",
     "AlignedStates",
+    "AtSite",
     "ALQRPlus",
     "AngularSteering",
     "BiPO",
@@ -124,6 +132,7 @@ __all__ = [
     "Evidence",
     "ExecutionName",
     "FeatureLQR",
+    "FunctionVectors",
     "GivenVectors",
     "Means",
     "Method",
@@ -149,6 +158,7 @@ __all__ = [
     "StTP",
     "StMP",
     "TargetProbability",
+    "ITI",
     "ITIResidual",
     "AUSteer",
     "MeanAcT",

@@ -21,7 +21,6 @@ from steersman.methods import (
     AngularSteering,
     AUSteer,
     Cylinder,
-    FunctionVectors,
     GreatCircle,
     ITIResidual,
     LinearAcT,
@@ -178,10 +177,11 @@ TUNNEL: dict[str, tuple[Method, float]] = {
     "iti": (ITI(), 1.0),
     "austeer at heads": (AUSteer(site="heads"), 1.0),
     "austeer at mlp": (AUSteer(site="mlp"), 1.0),
-    "function-vectors": (FunctionVectors(), 1.0),
 }
+ABSOLUTELY = ("angular at norms",)
 """Ablation is not among them: there the feature is zero 0.6 of the way from abusive to polite, so
-that its removal leaves the dialogues where they are."""
+that its removal leaves the dialogues where they are. Nor are function vectors: the heads of that
+model write a few percent of what the MLP behind them makes of it."""
 
 
 @cache
@@ -200,7 +200,8 @@ def judged(name: str | None, seed: int) -> tuple[float, ...]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             steering = fit_behaviour(model, tokenizer, toxicity, seed=seed, method=method)
-        attached = steering.attach(model, target, trace=False)
+        against: Any = "absolute" if name in ABSOLUTELY else None
+        attached = steering.attach(model, target, reference=against, trace=False)
     with attached:
         prompts = [item.prompt for item in items]
         drawn = sample(model, tokenizer, prompts, new_tokens=toxicity.new_tokens, seed=seed)

@@ -19,6 +19,7 @@ from steersman.methods import (
     ITI,
     Ablation,
     AngularSteering,
+    AttentionGuided,
     AUSteer,
     Cylinder,
     GreatCircle,
@@ -175,6 +176,7 @@ TUNNEL: dict[str, tuple[Method, float]] = {
     "angular": (AngularSteering(reads="output"), 1.0),
     "angular at norms": (AngularSteering(site="mlp-norm"), 1.0),
     "iti": (ITI(), 1.0),
+    "attention-guided": (AttentionGuided(), 1.0),
     "austeer at heads": (AUSteer(site="heads"), 1.0),
     "austeer at mlp": (AUSteer(site="mlp"), 1.0),
 }

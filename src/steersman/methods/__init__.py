@@ -5,6 +5,7 @@ from steersman.methods.ablation import Ablation
 from steersman.methods.addition import ActivationAddition
 from steersman.methods.alqr import ALQR, ALQRPlus
 from steersman.methods.angular import AngularSteering
+from steersman.methods.attention_guided import AttentionGuided
 from steersman.methods.austeer import AUSteer
 from steersman.methods.axes import ParametricAxes
 from steersman.methods.base import (
@@ -76,6 +77,7 @@ _ALL = (
     ITIResidual,
     FunctionVectors,
     FunctionVectors,
+    AttentionGuided,
     AUSteer,
     MeanAcT,
     LinearAcT,
@@ -161,6 +163,7 @@ __all__ = [
     "ITI",
     "ITIResidual",
     "AUSteer",
+    "AttentionGuided",
     "MeanAcT",
     "LinearAcT",
     "GreatCircle",

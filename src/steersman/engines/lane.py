@@ -1,16 +1,14 @@
 """One forward pass: the rows and tokens that each steering has in it, and its law's state."""
 
-from dataclasses import replace
-
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from steersman.engines.channel import AtPrompt, Channel
+from steersman.engines.channel import Channel
 from steersman.engines.planned import Asked, Plans, offsets_of
 from steersman.engines.recorder import Recorder
+from steersman.engines.rows import copies_of, rows_of
 from steersman.engines.window import Sequences, Window
-from steersman.errors import InputError
 from steersman.plant import Site
 
 
@@ -41,7 +39,7 @@ class Pass:
         self.passive = False
         self.fired = 0
         self.visited: dict[Site, int] = {}
-        copies = _copies(window.batch, prompts)
+        copies = copies_of(window.batch, prompts)
         self.lanes = tuple(
             Lane(index, channel, window, sequences, copies, plans)
             for index, channel in enumerate(channels)
@@ -70,7 +68,7 @@ class Lane:
         plans: Plans,
     ) -> None:
         """Which rows and tokens it has."""
-        self.rows = _rows(channel.rows, copies, window)
+        self.rows = rows_of(channel.rows, copies, window)
         opened = channel.rule.open(window, sequences)
         self.open = opened if self.rows is None else opened[self.rows]
         self.count = self.open.numel()
@@ -279,83 +277,9 @@ def _read(channel: Channel, x: Tensor, y: Tensor) -> Tensor:
     return x if channel.law.reads == "input" else y
 
 
-def made_for(channel: Channel, window: Window, prompts: int | None, owner: object) -> Channel:
-    """The channel with its law for the prompts of this batch, where it is made for them."""
-    if channel.at_prompt is None:
-        return channel
-    if window.ids is None or window.cached:
-        raise InputError(
-            "a law that is made for each prompt needs the token ids of the whole prompt: call the "
-            "model with input_ids and without an earlier cache, or attach with relinearize='fit'"
-        )
-    rows = _rows(channel.rows, _copies(window.batch, prompts), window)
-    return _made(channel, channel.at_prompt, window.ids, window.valid, rows, owner)
-
-
-def remade_for(
-    channel: Channel,
-    window: Window,
-    known: Int[Tensor, "rows columns 2"] | None,
-    prompts: int | None,
-    owner: object,
-) -> Channel:
-    """The channel with its law for the token that is about to pass, where it is made for each.
-
-    Args:
-        channel: the steering.
-        window: the token, one a row, behind a cache.
-        known: ids of the whole sequence so far, this token's included, and which are real.
-        prompts: how many prompts a batch holds, where that is known.
-        owner: who holds hooks on the model meanwhile.
-
-    Raises:
-        InputError: more than one token passes, or there is no cache: then tokens that had laws of
-            their own would be run again.
-    """
-    if channel.at_token is None:
-        return channel
-    if known is None or not window.cached or window.length != 1:
-        raise InputError(
-            "a law that is made for each token needs one token at a time behind a cache: generate "
-            "with use_cache=True from input_ids, or attach with relinearize='prompt'"
-        )
-    rows = _rows(channel.rows, _copies(window.batch, prompts), window)
-    return _made(channel, channel.at_token, known[..., 0], known[..., 1].bool(), rows, owner)
-
-
-def _made(
-    channel: Channel,
-    make: AtPrompt,
-    ids: Int[Tensor, "rows columns"],
-    valid: Bool[Tensor, "rows columns"],
-    rows: Tensor | None,
-    owner: object,
-) -> Channel:
-    chosen = range(len(ids)) if rows is None else rows.tolist()
-    made = make(tuple(ids[row][valid[row]] for row in chosen), owner)
-    return replace(channel, law=made.law, units=made.units, moved=made.moved)
-
-
 def _fully(opened: Tensor) -> bool | None:
     """Whether every token is open, or none is; None where some are, or asking makes a GPU wait."""
     if opened.device.type != "cpu":
         return None
     count = int(torch.count_nonzero(opened))
     return bool(count) if count in (0, opened.numel()) else None
-
-
-def _copies(batch: int, prompts: int | None) -> int:
-    if prompts is None:
-        return batch
-    if batch % prompts:
-        raise InputError(
-            f"the steering names {prompts} prompts; a batch of {batch} rows is no multiple of it"
-        )
-    return batch // prompts
-
-
-def _rows(rows: tuple[int, ...] | None, copies: int, window: Window) -> Tensor | None:
-    if rows is None:
-        return None
-    every = [row * copies + copy for row in rows for copy in range(copies)]
-    return torch.tensor(every, dtype=torch.long, device=window.valid.device)

@@ -58,7 +58,7 @@ def steered(
 def test_no_method_adds_more_than_its_cap(
     method: str, fitted: Callable[[str], sm.Steering], tiny_model: Models
 ) -> None:
-    model, steering = tiny_model("llama"), fitted(method)
+    model, steering = tiny_model("llama"), fitted(method).when(None)
     law = steering.method.law(steering.controller)
     reads = "input" if steering.method.execution == "plan" else law.reads
     attached = steering.attach(model, 3.0, tokens="all", cap=0.02)

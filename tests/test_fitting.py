@@ -115,7 +115,8 @@ def test_every_method_fits_attaches_saves_and_loads(
     loaded = sm.Steering.from_pretrained(made.save_pretrained(tmp_path / "steering"))
     outs = []
     for steering in (made, loaded):
-        with steering.attach(model, 2.0, tokens="all"), torch.no_grad():
+        always = steering.when(None)  # a condition on prompts need not hold of these
+        with always.attach(model, 2.0, tokens="all"), torch.no_grad():
             outs.append(model(ids).logits)
     with torch.no_grad():
         bare = model(ids).logits

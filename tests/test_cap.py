@@ -31,7 +31,12 @@ def fitted(tiny_model: Models, tiny_tokenizer: Any) -> Callable[[str], sm.Steeri
     def make(method: str) -> sm.Steering:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            return sm.fit(tiny_model("llama"), tiny_tokenizer, pairs, method=method, progress=False)
+            return sm.fit(
+                *(tiny_model("llama"), tiny_tokenizer, pairs),
+                method=method,
+                direction="confident:0.5" if method == "confst" else None,  # of so few examples
+                progress=False,
+            )
 
     return cache(make)
 

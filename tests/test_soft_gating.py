@@ -123,6 +123,7 @@ def test_it_is_saved_and_loaded_bit_for_bit(
         assert torch.equal(logits(model, loaded), logits(model, made))
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_a_changed_file_is_refused(steering: sm.Steering) -> None:
     states, n = steering.provenance.blocks + 1, steering.provenance.n
     made = steering.softly(sm.SoftGate(torch.zeros(states, n), torch.zeros(states)))

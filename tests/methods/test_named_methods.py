@@ -78,6 +78,16 @@ def behind(model: Any, tokenizer: Any, block: int) -> tuple[np.ndarray, np.ndarr
     return up[:, block + 1], down[:, block + 1]
 
 
+def whole(model: Any, tokenizer: Any, block: int) -> tuple[np.ndarray, np.ndarray]:
+    """What leaves a block, averaged over the tokens of each example."""
+    pairs = examples(tokenizer)
+    up, down = (
+        capture_states(model, tokenizer, list(side), AllTokens())[:, block + 1].double().numpy()
+        for side in (pairs.desired, pairs.undesired)
+    )
+    return up, down
+
+
 def component(up: np.ndarray, down: np.ndarray) -> np.ndarray:
     """The first principal component of paired differences, towards the desired side."""
     v = np.linalg.svd(up - down)[2][0]
@@ -186,16 +196,36 @@ def test_a_contrast_is_added_behind_one_block(
     close(steered(model, steering, 1.5, tokens=None), hooked(model, edit))
 
 
+@pytest.mark.parametrize("name", ["efficiency", "bias", "shift-of-means"])
 def test_what_is_for_generated_tokens_leaves_the_prompt_alone(
-    tiny_model: Models, tiny_tokenizer: Any
+    name: str, tiny_model: Models, tiny_tokenizer: Any
 ) -> None:
     model: Any = tiny_model("llama")
-    for name in ("efficiency", "bias", "shift-of-means"):
-        steering = fitted(model, tiny_tokenizer, NAMED[name])
-        with steering.attach(model, 1.0) as run, torch.no_grad():
-            model(IDS[:, :6])
-            model(IDS)
-        assert run.trace.steered.tolist() == [[False] * 6 + [True] * 4]
+    steering = fitted(model, tiny_tokenizer, NAMED[name])
+    (block,) = steering.controller.active
+    up, down = behind(model, tiny_tokenizer, block)
+    if METHODS[name].positions == "written":  # all that is written, where no prompt is told
+        up, down = whole(model, tiny_tokenizer, block)
+    push, behind_it = (up - down).mean(0), (np.arange(IDS.shape[1]) >= 6)[:, None]
+    expected = hooked(model, lambda b, x, y: y + 1.5 * behind_it * push if b == block else y)
+    with steering.attach(model, 1.5) as run, torch.no_grad():
+        model(IDS[:, :6])
+        close(model(IDS).logits, expected)
+    assert run.trace.steered.tolist() == [[False] * 6 + [True] * 4]
+
+
+def test_languages_are_read_at_every_token_and_shifted_by_vectors_of_length_one(
+    tiny_model: Models, tiny_tokenizer: Any
+) -> None:
+    model = tiny_model("llama")
+    steering = fitted(model, tiny_tokenizer, "language-shift")
+    up, down = whole(model, tiny_tokenizer, 2)  # 20/32 of three blocks
+    c = (up - down).mean(0)
+    push = 5 * c / np.linalg.norm(c)
+    close(
+        steered(model, steering, 0.5, tokens=None),
+        hooked(model, lambda b, x, y: y + 0.5 * push if b == 2 else y),
+    )
 
 
 def test_a_thought_is_steered_at_generated_tokens_like_those_that_were_read(

@@ -101,7 +101,9 @@ def test_every_rule_is_made_again_from_its_name(rule: Positions) -> None:
 
 @pytest.mark.parametrize("name", ["first", "", "marker", "regex", "Last"])
 def test_an_unknown_name_is_refused_with_the_known_ones(name: str) -> None:
-    with pytest.raises(UnknownNameError, match="last, all, response, first-response, marker"):
+    with pytest.raises(
+        UnknownNameError, match="last, all, response, first-response, written, marker"
+    ):
         positions_named(name)
 
 

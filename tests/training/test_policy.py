@@ -44,7 +44,7 @@ def test_the_value_is_the_reward_and_the_gradient_is_that_of_its_expectation() -
     expected = sum(c * r for c, r in zip(chances, worth.values(), strict=True))
     (exact,) = torch.autograd.grad(-expected, selection, retain_graph=True)
     # Each choice as many times as its probability says, in ten thousandths.
-    times = [round(10_000 * float(c)) for c in chances]
+    times = [round(10_000 * c.item()) for c in chances]
     each = [ms for ms, count in zip(worth, times, strict=True) for _ in range(count)]
     rows = torch.tensor(each, dtype=torch.float64)
     reward = torch.tensor([worth[tuple(one)] for one in rows.tolist()]).double()

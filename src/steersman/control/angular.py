@@ -92,10 +92,16 @@ class AngularLaw(Stateless):
         turn = reference - angle
         if self.until is not None:
             turn = torch.where(torch.sin(self.until[block] - angle) > 0, turn, 0.0)
+        return None, self._turned(z, turn, block)
+
+    def _turned(
+        self, z: Float[Tensor, "rows 2"], by: Float[Tensor, "rows 1"], block: int
+    ) -> Float[Tensor, "rows n"]:
+        """`H_t (R(by) - I) z`."""
         # cos(a) - 1 without a difference of two numbers that are nearly equal.
-        half = torch.sin(turn / 2)
-        turned = torch.complex(-2 * half * half, torch.sin(turn)) * _complex(z)
-        return None, torch.view_as_real(turned).squeeze(1) @ self._planes[block].mT
+        half = torch.sin(by / 2)
+        turned = torch.complex(-2 * half * half, torch.sin(by)) * _complex(z)
+        return torch.view_as_real(turned).squeeze(1) @ self._planes[block].mT
 
 
 def _complex(z: Float[Tensor, "rows 2"]) -> Complex[Tensor, "rows 1"]:

@@ -8,7 +8,11 @@ HEAD = (
     *("method", "from", "direction", "setpoint", "controller", "reads and acts", "tokens"),
     *("needs", "verified against"),
 )
-_TOKENS = {"last": "from the prompt's last one on", "all": "all"}
+_TOKENS = {
+    "last": "from the prompt's last one on",
+    "all": "all",
+    "generated&matching": "generated, of the kinds read",
+}
 _PLANT = {"none": "", "products": "a plant, by products", "matrices": "a plant, by its matrices"}
 
 

@@ -1,0 +1,44 @@
+"""Rotation by an angle, wherever the state points."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steersman.control.angular import AngularLaw
+
+
+@dataclass(frozen=True, eq=False)
+class TurnLaw(AngularLaw):
+    """Turn the state's part in a plane by an angle.
+
+        u = H_t (R(s_t) - I) H_t' x          s_t in radians, counterclockwise in the plane
+
+    `x + u` is as long as `x`, and an angle of zero leaves every bit. Unlike `AngularLaw` with a
+    relative reference, it turns from where the state points now, and not from where it would point
+    unsteered.
+
+    Args:
+        H: two orthonormal columns a block, as there.
+        until: as there.
+        reads: whether it turns what enters a block or what leaves it.
+
+    Source:
+        Selective Steering, https://github.com/knoveleng/steering.
+    """
+
+    def input(
+        self,
+        state: None,
+        x: Float[Tensor, "rows n"],
+        reference: Float[Tensor, "rows k"],
+        block: int,
+    ) -> tuple[None, Float[Tensor, "rows n"]]:
+        """The turn of each row."""
+        z = x @ self._planes[block]
+        by = reference
+        if self.until is not None:
+            angle = torch.atan2(z[:, 1:], z[:, :1])
+            by = torch.where(torch.sin(self.until[block] - angle) > 0, by, 0.0)
+        return None, self._turned(z, by, block)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from steersman.errors import SteersmanError
 
 if TYPE_CHECKING:
+    from steersman.autoencoder_fitting import FittedAutoencoder, fit_autoencoder
     from steersman.bounding import TrackingBound, authority, bound
     from steersman.calibration import KL, Calibration, Effort, Perplexity, Score, calibrate
     from steersman.class_fitting import fit_classes
@@ -79,6 +80,7 @@ __all__ = [
     "Effort",
     "Evaluation",
     "Faithfulness",
+    "FittedAutoencoder",
     "FeatureLQR",
     "LTVSystem",
     "LinearityReport",
@@ -110,6 +112,7 @@ __all__ = [
     "export_vectors",
     "faithfulness",
     "fit",
+    "fit_autoencoder",
     "fit_condition",
     "fit_classes",
     "fit_soft_gate",
@@ -124,6 +127,7 @@ __all__ = [
 
 # torch and transformers take seconds to import, so a name is fetched when it is first asked for.
 _HOMES = {
+    "autoencoder_fitting": ("FittedAutoencoder", "fit_autoencoder"),
     "calibration": ("KL", "Calibration", "Effort", "Perplexity", "Score", "calibrate"),
     "bounding": ("TrackingBound", "authority", "bound"),
     "conditioning": ("fit_condition",),
@@ -165,6 +169,7 @@ _HOMES = {
 }
 _PARTS = (
     *(home for home in _HOMES if "." not in home),
+    "autoencoders",
     "compiling",
     "directions",
     "editing",

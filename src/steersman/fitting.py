@@ -42,6 +42,7 @@ from steersman.plant import (
     StateCache,
     average,
     estimate,
+    ordinary_ids,
     pad_id,
 )
 from steersman.plant import identify as identify_blocks
@@ -391,6 +392,7 @@ def _bench(
         decision_tokens=made.decision_tokens,
         batch_size=batch_size,
         progress=progress,
+        vocabulary=ordinary_ids(tokenizer),
     )
 
 

@@ -23,6 +23,7 @@ from steersman.control.field import AffineField
 from steersman.control.flow import FlowLaw, Solver
 from steersman.control.great_circle import GreatCircleLaw
 from steersman.control.law import AffineLaw, Law, Reads
+from steersman.control.length_kept import LengthKept
 from steersman.control.loop import ClosedLoop
 from steersman.control.low_rank import LowRankGains, low_rank_gains
 from steersman.control.lqr import cost, feature_gains, least_errors
@@ -43,6 +44,7 @@ from steersman.control.setpoint import Absolute, Held, Paper, Reference, Relativ
 from steersman.control.simulate import Rollout, plan, reached, simulate
 from steersman.control.sketch import Sketch, SketchBarrier
 from steersman.control.soft import Softly
+from steersman.control.sparse import ActivatedBias, FeatureClamp, SparseLaw
 from steersman.control.spline import spline
 from steersman.control.square_root import feature_lqr
 from steersman.control.stage import Stage
@@ -62,6 +64,10 @@ from steersman.control.units import Units
 from steersman.control.within import Within
 
 __all__ = [
+    "ActivatedBias",
+    "FeatureClamp",
+    "LengthKept",
+    "SparseLaw",
     "ClampLaw",
     "CurveLaw",
     "CylinderLaw",

@@ -43,11 +43,14 @@ from steersman.methods.coupling import Coupling, coupling
 from steersman.methods.cylinder import Cylinder
 from steersman.methods.feature_lqr import FeatureLQR
 from steersman.methods.function_vectors import FunctionVectors
+from steersman.methods.grains import GrAInS
 from steersman.methods.great_circle import GreatCircle
 from steersman.methods.guiding_giants import GuidingGiants
 from steersman.methods.half_space import StMP, StTP, SwFC
 from steersman.methods.iti import ITI
 from steersman.methods.iti_residual import ITIResidual
+from steersman.methods.langfir import LangFIR, LangFIRAblation
+from steersman.methods.lf_steering import LFSteering
 from steersman.methods.lineas import LinEAS
 from steersman.methods.manifold import Manifold
 from steersman.methods.odesteer import ODESteer, StepODESteer
@@ -61,6 +64,7 @@ from steersman.methods.raptor import RAPTOR
 from steersman.methods.reasoning import Efficiency, OverthinkManifold, Seal
 from steersman.methods.repe import RepE
 from steersman.methods.riser import RISER
+from steersman.methods.sae_feature import SAEClamp, SAEFeature
 from steersman.methods.selective import SelectiveSteering
 from steersman.methods.target_probability import TargetProbability
 from steersman.methods.tracking import Tracking
@@ -126,6 +130,12 @@ _ALL = (
     OverthinkManifold,
     SelectiveSteering,
     AlphaSteer,
+    SAEFeature,
+    SAEClamp,
+    LangFIR,
+    LangFIRAblation,
+    LFSteering,
+    GrAInS,
 )
 METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
 
@@ -169,11 +179,17 @@ __all__ = [
     "AngularSteering",
     "BiPO",
     "CDAS",
+    "GrAInS",
     "GuidingGiants",
+    "LangFIR",
+    "LangFIRAblation",
+    "LFSteering",
     "LinEAS",
     "PreControl",
     "PrOSV",
     "RISER",
+    "SAEClamp",
+    "SAEFeature",
     "Clamp",
     "Controller",
     "Counterfactual",

@@ -368,7 +368,9 @@ class Method(ABC):
     in_units: ClassVar[bool] = True
     """Whether one unit of target is one natural unit of the feature after the last block."""
     trains: ClassVar[bool] = False
-    """Whether it is trained in front of the model."""
+    """Whether it runs the model with the examples while it is fitted."""
+    needs_autoencoder: ClassVar[bool] = False
+    """Whether it reads the features of an autoencoder, so that its name alone is not enough."""
     matches: ClassVar[bool] = True
     """Whether by default it acts only at the tokens that the examples were read at, if few."""
     reference: ClassVar[ReferenceName] = "relative"

@@ -21,7 +21,8 @@ def row(method: type[Method]) -> tuple[str, ...]:
     about = method.about
     trained = "training" if about.trained else ""
     aligned = "aligned pairs" if method.aligned else ""
-    needs = [one for one in (_PLANT[method.plant], aligned, trained) if one]
+    sparse = "a sparse autoencoder" if method.needs_autoencoder else ""
+    needs = [one for one in (_PLANT[method.plant], aligned, sparse, trained) if one]
     return (
         *(f"`{method.name}`", about.paper, about.direction, about.setpoint, about.controller),
         *(about.site, _TOKENS.get(method.tokens, method.tokens)),

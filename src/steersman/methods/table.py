@@ -17,7 +17,8 @@ def row(method: type[Method]) -> tuple[str, ...]:
     about = method.about
     trained = "training" if about.trained else ""
     aligned = "aligned pairs" if method.aligned else ""
-    needs = [one for one in (_PLANT[method.plant], aligned, trained) if one]
+    again = "examples again at each block" if about.rereads else ""
+    needs = [one for one in (_PLANT[method.plant], aligned, again, trained) if one]
     return (
         *(f"`{method.name}`", about.paper, about.direction, about.setpoint, about.controller),
         *(about.site, _TOKENS.get(method.tokens, method.tokens)),

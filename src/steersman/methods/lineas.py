@@ -69,6 +69,11 @@ class DiagonalMap(Law[None]):
         acts = self.gain.any(dim=1) | self.shift.any(dim=1)
         return tuple(acts.nonzero().flatten().tolist())
 
+    @cached_property
+    def _at(self) -> tuple[tuple[Tensor, Tensor], ...]:
+        """`gain_t, shift_t` of each block: views that are not made anew for every token."""
+        return tuple(zip(self.gain, self.shift, strict=True))
+
     def is_active(self, block: int) -> bool:
         """Whether the law acts at `block`."""
         return block in self._acting
@@ -88,7 +93,20 @@ class DiagonalMap(Law[None]):
         block: int,
     ) -> tuple[None, Float[Tensor, "rows n"]]:
         """`s (gain_t * y + shift_t)` for each row."""
-        return None, reference * torch.addcmul(self.shift[block], x, self.gain[block])
+        gain, shift = self._at[block]
+        return None, reference * torch.addcmul(shift, x, gain)
+
+    def added(
+        self,
+        state: None,
+        x: Float[Tensor, "rows n"],
+        reference: Float[Tensor, "rows k"],
+        block: int,
+        y: Float[Tensor, "rows n"],
+    ) -> tuple[None, Float[Tensor, "rows n"]]:
+        """The same, added to what comes out of the block."""
+        gain, shift = self._at[block]
+        return None, torch.addcmul(y, reference, torch.addcmul(shift, x, gain))
 
 
 @dataclass(frozen=True)

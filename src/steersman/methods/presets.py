@@ -56,7 +56,8 @@ PRESETS: dict[str, Preset] = {
         depth=13 / 32,
         positions="last",
         tokens="last",
-        doubt="It is read at the letter itself: let the examples end there.",
+        doubt="It is read at the letter itself: let the examples end there. The block is the usual "
+        "one for Llama 2 7B chat, and was not looked up again.",
     ),
     "seal": Preset(
         source="SEAL (COLM 2025)",
@@ -65,7 +66,8 @@ PRESETS: dict[str, Preset] = {
         positions="last",
         tokens="matching",
         doubt="Let every example end in the blank line before the thought; then 'matching' steers "
-        "at such tokens alone, those of the prompt included. More than 1 can run away.",
+        "at such tokens alone, those of the prompt included. More than 1 can run away. Block and "
+        "strength are those of second-hand accounts.",
     ),
     "efficiency": Preset(
         source="Efficiency Steering (arXiv 2506.15647)",
@@ -83,7 +85,7 @@ PRESETS: dict[str, Preset] = {
         positions="last",
         tokens="last",
         strength=None,
-        doubt="The best late block by a probe's AUC; the strength was not found out.",
+        doubt="The best late block by a probe's AUC; strength and tokens were not found out.",
     ),
     "personality": Preset(
         source="Personality steering (arXiv 2509.04794)",

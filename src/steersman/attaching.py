@@ -80,13 +80,14 @@ def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = No
         scale=natural,
         tokens=tokens,
         rows=rows,
-        tracks=not planned and controller.observes(features),
+        tracks=not planned and parts.method.site == "block" and controller.observes(features),
         at_prompt=anew,
         at_token=anew if request.relinearize == "token" else None,
         names=features.names,
         final=final,
         observer=_observer(parts.method, request, how),
         condition=parts.gate.condition,
+        site=parts.method.site,
     )
 
 

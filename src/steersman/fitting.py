@@ -26,6 +26,7 @@ from steersman.errors import InputError
 from steersman.methods import (
     METHODS,
     AlignedStates,
+    AtSite,
     Evidence,
     Method,
     Sides,
@@ -45,7 +46,13 @@ from steersman.plant import (
 )
 from steersman.plant import identify as identify_blocks
 from steersman.provenance import Provenance
-from steersman.reading import Examples, decision_tokens, read_aligned, read_states
+from steersman.reading import (
+    Examples,
+    decision_tokens,
+    read_aligned,
+    read_states,
+    read_with_site,
+)
 from steersman.rereading import Rereading
 from steersman.steering import Steering
 from steersman.training import Bench, written
@@ -185,11 +192,15 @@ def fit(
     kept = None if cache is None else StateCache(Path(cache))
     reading: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "cache": kept}
     aligned: AlignedStates | None = None
+    at_site: AtSite | None = None
     sides: dict[str, Sides] = {}
     for name, one in examples.items():
         if chosen.aligned:  # one feature: what is read token by token serves for its direction too
             aligned = read_aligned(model, tokenizer, one, **reading)
             sides[name] = Sides(*aligned.by_pair())
+        elif chosen.learns_at != "block":  # both in one pass over the examples
+            found = read_with_site(model, tokenizer, one, chosen.learns_at, **reading)
+            sides[name], at_site = found
         else:
             sides[name] = read_states(model, tokenizer, one, **reading)
     features = Features({name: _direction(found, along, rule) for name, found in sides.items()})
@@ -237,6 +248,7 @@ def fit(
         sides=tuple(sides.values()),
         reread=read.sides,
         bench=bench,
+        at_site=at_site,
     )
     settled, diagnostics = with_blocks(chosen, evidence).settled(evidence)
     controller = settled.solve(evidence)

@@ -33,6 +33,11 @@ def inputs_of(parts: Parts) -> Float[Tensor, "blocks n"]:
             f"this steering has {len(features)} features, {listed(features.names)}, each with a "
             "schedule and a target of its own: give a steering of one feature."
         )
+    if method.site != "block":
+        raise InputError(
+            f"{method.name} acts on {method.site!r} inside the blocks, and these vectors are of "
+            "the residual stream: to run it beside others, steersman.together."
+        )
     schedule = parts.controller.plan[..., 0]
     if method.execution != "plan" or method.reference != "relative" or not bool(schedule.any()):
         raise InputError(

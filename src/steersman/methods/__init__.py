@@ -5,10 +5,12 @@ from steersman.methods.ablation import Ablation
 from steersman.methods.addition import ActivationAddition
 from steersman.methods.alqr import ALQR, ALQRPlus
 from steersman.methods.angular import AngularSteering
+from steersman.methods.attention_guided import AttentionGuided
 from steersman.methods.austeer import AUSteer
 from steersman.methods.axes import ParametricAxes
 from steersman.methods.base import (
     AlignedStates,
+    AtSite,
     Controller,
     Evidence,
     ExecutionName,
@@ -28,9 +30,11 @@ from steersman.methods.counterfactual import Counterfactual
 from steersman.methods.coupling import Coupling, coupling
 from steersman.methods.cylinder import Cylinder
 from steersman.methods.feature_lqr import FeatureLQR
+from steersman.methods.function_vectors import FunctionVectors
 from steersman.methods.great_circle import GreatCircle
 from steersman.methods.guiding_giants import GuidingGiants
 from steersman.methods.half_space import StMP, StTP, SwFC
+from steersman.methods.iti import ITI
 from steersman.methods.iti_residual import ITIResidual
 from steersman.methods.lineas import LinEAS
 from steersman.methods.manifold import Manifold
@@ -68,7 +72,12 @@ _ALL = (
     StTP,
     StMP,
     TargetProbability,
+    ITI,
+    ITI,
     ITIResidual,
+    FunctionVectors,
+    FunctionVectors,
+    AttentionGuided,
     AUSteer,
     MeanAcT,
     LinearAcT,
@@ -108,6 +117,7 @@ __all__ = [
     "SPID",
     "ActivationAddition",
     "AlignedStates",
+    "AtSite",
     "ALQRPlus",
     "AngularSteering",
     "BiPO",
@@ -124,6 +134,7 @@ __all__ = [
     "Evidence",
     "ExecutionName",
     "FeatureLQR",
+    "FunctionVectors",
     "GivenVectors",
     "Means",
     "Method",
@@ -149,8 +160,10 @@ __all__ = [
     "StTP",
     "StMP",
     "TargetProbability",
+    "ITI",
     "ITIResidual",
     "AUSteer",
+    "AttentionGuided",
     "MeanAcT",
     "LinearAcT",
     "GreatCircle",

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Site = Literal["through the block", "block output"]
-"""What a law reads and where it acts: a block's input and its output, or its output alone."""
+Site = Literal["through the block", "block output", "attention heads", "block output or inside"]
+"""What a law reads and where it acts: a block's input and its output; its output alone; its
+attention heads; or a place that can be chosen."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from steersman.diagnostics import Diagnostic
 from steersman.directions import Direction, Features, Natural
 from steersman.errors import InputError
 from steersman.methods.about import About
+from steersman.plant import Site
 from steersman.training import Bench
 
 ReferenceName = Literal["relative", "absolute"]
@@ -154,6 +155,20 @@ class Sides(NamedTuple):
     undesired: Float[Tensor, "undesired states n"]
 
 
+class AtSite(NamedTuple):
+    """What every block holds at a site, one row an example.
+
+    Attributes:
+        desired: of every desired example.
+        undesired: of every undesired one.
+        heads: how many attention heads lie side by side in the width; 0 where none do.
+    """
+
+    desired: Float[Tensor, "desired blocks width"]
+    undesired: Float[Tensor, "undesired blocks width"]
+    heads: int = 0
+
+
 Reread = Callable[[Controller], Sides]
 """Reads the examples' states again, the undesired ones while what was solved acts at target 1, at
 the tokens at which the finished steering does by default."""
@@ -177,6 +192,8 @@ class Evidence:
             there are the two sides alone.
         bench: the model with the examples, to train something in front of it; None where there is
             nothing to train.
+        at_site: what the blocks hold where the method learns, if that is inside them; None where
+            it is the residual stream, or the examples are not at hand.
     """
 
     features: Features
@@ -188,6 +205,7 @@ class Evidence:
     reread: Reread | None = None
     classes: Mapping[str, Float[Tensor, "examples states n"]] | None = None
     bench: Bench | None = None
+    at_site: AtSite | None = None
 
     @property
     def direction(self) -> Direction:
@@ -242,6 +260,22 @@ class Evidence:
         if len(self.sides) > 1:
             raise InputError(f"{method} steers one feature at a time; fit it on one.")
         return self.sides[0]
+
+    def where_it_learns(self, method: "Method") -> AtSite:
+        """What the only feature's examples show where a method wants it, behind blocks or in them.
+
+        Raises:
+            InputError: it is not at hand, or there are several features.
+        """
+        sides = self.require_sides(method.name)
+        if method.learns_at == "block":
+            return AtSite(sides.desired[:, 1:], sides.undesired[:, 1:])
+        if self.at_site is None:
+            raise InputError(
+                f"{method.name} learns from what the blocks hold at {method.learns_at!r}: fit it "
+                "on a model, from examples."
+            )
+        return self.at_site
 
     def sides_under(self, method: str, controller: Controller | None) -> Sides:
         """The states of both sides, the undesired ones while this acts; None for nothing.
@@ -309,6 +343,16 @@ class Method(ABC):
     """Whether by default it acts only at the tokens that the examples were read at, if few."""
     reference: ClassVar[ReferenceName] = "relative"
     execution: ClassVar[ExecutionName] = "plan"
+
+    @property
+    def site(self) -> Site:
+        """Where in each block its law reads and acts: the residual stream, or inside the block."""
+        return "block"
+
+    @property
+    def learns_at(self) -> Site:
+        """Where in each block the examples are read for it: where it acts, unless it says more."""
+        return self.site
 
     @abstractmethod
     def solve(self, evidence: Evidence) -> Controller:

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import isfinite, nan, sqrt
 from statistics import fmean
 from typing import Any
 
 from steersman.evaluation.comparison.cells import Cell
 from steersman.evaluation.comparison.result import Asked, ComparisonReport, MethodResult
-from steersman.evaluation.comparison.settings import ComparisonSettings
+from steersman.evaluation.comparison.settings import UNSTEERED, ComparisonSettings
 from steersman.evaluation.folder import Row
 from steersman.evaluation.making import PANEL
 from steersman.evaluation.metrics import (
@@ -56,6 +57,7 @@ def report_of(
     unsteered = plain_model.headline
     span = _span(unsteered, None if desired is None else desired.headline)
     against = _against(task, settings.baseline, cells)
+    moved = _against(task, UNSTEERED, {UNSTEERED: bare, **cells})
     return ComparisonReport(
         settings=written,
         unsteered=plain_model.scores,
@@ -63,7 +65,11 @@ def report_of(
         desired=None if desired is None else desired.headline,
         in_units=isfinite(span),
         methods=tuple(
-            _method(task, beside, settings, label, found, unsteered, span, against.get(label))
+            replace(
+                _method(task, beside, settings, label, found, unsteered, span),
+                against=against.get(label),
+                moved=moved.get(label),
+            )
             for label, found in cells.items()
         ),
         left_out=dict(left_out),
@@ -78,7 +84,6 @@ def _method(
     cells: Sequence[Cell],
     unsteered: Score,
     span: float,
-    against: Comparison | None,
 ) -> MethodResult:
     merged = _merged(task, [cell.scored for cell in cells], settings.seeds)
     asked = [_asked(task, settings, target, cells, unsteered, span) for target in settings.targets]
@@ -101,7 +106,6 @@ def _method(
         panel={}
         if merged is None
         else dict(merged.panel) | _left_alone(beside, cells, settings.seeds),
-        against=against,
         asked=known,
         slope=slopes,
         gap=gaps,

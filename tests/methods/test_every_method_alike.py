@@ -1,6 +1,5 @@
 """What holds for every method: rows, caches, places and chance. See docs/verification.md."""
 
-import random
 import warnings
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -27,6 +26,8 @@ ALIKE = {
     frozenset({"a-lqr", "a-lqr+"}),
     # Of two classes the curve is a line, and a step along it is the contrast.
     frozenset({"activation-addition", "manifold"}),
+    # Measured from the unsteered token, every token is below one unit more.
+    frozenset({"clamp", "one-sided-clamp"}),
 }
 """Which methods do the same at target 1, on purpose."""
 
@@ -132,12 +133,10 @@ def test_a_fit_draws_nothing_from_a_generator_that_it_shares(
     before = fit(name).controller
     torch.manual_seed(12345)
     np.random.seed(12345)
-    random.seed(12345)
-    shared = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    shared = torch.get_rng_state(), np.random.get_state()[1].copy()
     again = fitted(tiny_model("llama"), tiny_tokenizer, quick(METHODS[name])).controller
     assert torch.equal(torch.get_rng_state(), shared[0])
     assert np.array_equal(np.random.get_state()[1], shared[1])
-    assert random.getstate() == shared[2]
     for part in ("H", "G", "plan", "shifts"):
         assert torch.equal(getattr(before, part), getattr(again, part)), part
     assert before.own.keys() == again.own.keys()

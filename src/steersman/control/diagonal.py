@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from steersman.control.checks import require_blocks, require_pair, require_shape
@@ -77,12 +77,19 @@ class DiagonalField(Stateless):
 
     @cached_property
     def _at(self) -> tuple[tuple[Tensor, Tensor], ...]:
-        """`omega_t - 1, beta_t` of each block."""
+        """`omega_t - 1, beta_t` of each block: views that are not made anew for every token."""
         return tuple(zip(self.omega - 1, self.beta, strict=True))
 
     def is_active(self, block: int) -> bool:
         """Whether the law acts at `block`."""
         return super().is_active(block) if self.active is None else block in self.active
+
+    @cached_property
+    def _bounds(self) -> tuple[tuple[Tensor | None, Tensor | None], ...]:
+        """`low_t, high_t` of each block."""
+        nothing = [None] * self.blocks
+        low, high = (nothing if one is None else list(one) for one in (self.low, self.high))
+        return tuple(zip(low, high, strict=True))
 
     def input(
         self,
@@ -93,9 +100,26 @@ class DiagonalField(Stateless):
     ) -> tuple[None, Float[Tensor, "rows n"]]:
         """The push of each row."""
         gain, shift = self._at[block]
-        u = reference * torch.addcmul(shift, gain, x)
-        if self.low is not None:
-            u = torch.where(x > self.low[block], u, 0.0)
-        if self.high is not None:
-            u = torch.where(x < self.high[block], u, 0.0)
-        return None, u
+        inside, u = self._inside(x, block), reference * torch.addcmul(shift, gain, x)
+        return None, u if inside is None else torch.where(inside, u, 0.0)
+
+    def added(
+        self,
+        state: None,
+        x: Float[Tensor, "rows n"],
+        reference: Float[Tensor, "rows k"],
+        block: int,
+        y: Float[Tensor, "rows n"],
+    ) -> tuple[None, Float[Tensor, "rows n"]]:
+        """The same, added to what comes out of the block."""
+        gain, shift = self._at[block]
+        inside = self._inside(x, block)
+        moved = torch.addcmul(y, reference, torch.addcmul(shift, gain, x))
+        return None, moved if inside is None else torch.where(inside, moved, y)
+
+    def _inside(self, x: Float[Tensor, "rows n"], block: int) -> Bool[Tensor, "rows n"] | None:
+        """The coordinates that are moved; None for all of them."""
+        low, high = self._bounds[block]
+        if low is None:
+            return None if high is None else x < high
+        return x > low if high is None else (x > low) & (x < high)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from steersman.control.angular import AngularLaw
@@ -28,17 +28,8 @@ class TurnLaw(AngularLaw):
         Selective Steering, https://github.com/knoveleng/steering.
     """
 
-    def input(
-        self,
-        state: None,
-        x: Float[Tensor, "rows n"],
-        reference: Float[Tensor, "rows k"],
-        block: int,
-    ) -> tuple[None, Float[Tensor, "rows n"]]:
-        """The turn of each row."""
-        z = x @ self._planes[block]
-        by = reference
-        if self.until is not None:
-            angle = torch.atan2(z[:, 1:], z[:, :1])
-            by = torch.where(torch.sin(self.until[block] - angle) > 0, by, 0.0)
-        return None, self._turned(z, by, block)
+    def _by(
+        self, z: Complex[Tensor, "rows 1"], reference: Float[Tensor, "rows k"], block: int
+    ) -> Float[Tensor, "rows 1"]:
+        """By how much each row turns."""
+        return self._where_short(reference, torch.angle(z), block)

@@ -20,6 +20,8 @@ class About:
         verified: against what it was checked.
         site: what it reads, and where it acts.
         trained: whether the model is run backwards to fit it.
+        rereads: whether examples run again, under what is known so far, for each block that acts;
+            all others run every example once.
     """
 
     paper: str
@@ -29,3 +31,4 @@ class About:
     verified: str
     site: Site = "through the block"
     trained: bool = False
+    rereads: bool = False

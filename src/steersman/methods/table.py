@@ -22,7 +22,8 @@ def row(method: type[Method]) -> tuple[str, ...]:
     trained = "training" if about.trained else ""
     aligned = "aligned pairs" if method.aligned else ""
     sparse = "a sparse autoencoder" if method.needs_autoencoder else ""
-    needs = [one for one in (_PLANT[method.plant], aligned, sparse, trained) if one]
+    again = "examples again at each block" if about.rereads else ""
+    needs = [one for one in (_PLANT[method.plant], aligned, sparse, again, trained) if one]
     return (
         *(f"`{method.name}`", about.paper, about.direction, about.setpoint, about.controller),
         *(about.site, _TOKENS.get(method.tokens, method.tokens)),

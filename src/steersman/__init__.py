@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from steersman.exchange import export_vectors, import_vectors
     from steersman.faithful import Faithfulness, faithfulness
     from steersman.fitting import fit, identify
-    from steersman.gating import AllOf, AnyOf, Not, Resembles
+    from steersman.gating import AllOf, AnyOf, Not, Resembles, SoftGate
     from steersman.loading import load
     from steersman.local_linearity import LinearityReport, linearity
     from steersman.methods import (
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     )
     from steersman.reproduction import Reproduction, reproduce
     from steersman.side_by_side import Together, together
+    from steersman.soft_gating import fit_soft_gate
     from steersman.steering import Steering, attach
     from steersman.tracking import track
 
@@ -94,6 +95,7 @@ __all__ = [
     "Resembles",
     "Run",
     "Score",
+    "SoftGate",
     "Steering",
     "StepODESteer",
     "SteersmanError",
@@ -113,6 +115,7 @@ __all__ = [
     "fit_autoencoder",
     "fit_condition",
     "fit_classes",
+    "fit_soft_gate",
     "identify",
     "import_vectors",
     "linearity",
@@ -137,7 +140,7 @@ _HOMES = {
     "exchange": ("export_vectors", "import_vectors"),
     "faithful": ("Faithfulness", "faithfulness"),
     "fitting": ("fit", "identify"),
-    "gating": ("AllOf", "AnyOf", "Not", "Resembles"),
+    "gating": ("AllOf", "AnyOf", "Not", "Resembles", "SoftGate"),
     "loading": ("load",),
     "local_linearity": ("LinearityReport", "linearity"),
     "methods": (
@@ -161,6 +164,7 @@ _HOMES = {
     "reproduction": ("Reproduction", "reproduce"),
     "steering": ("Steering", "attach"),
     "side_by_side": ("Together", "together"),
+    "soft_gating": ("fit_soft_gate",),
     "tracking": ("track",),
 }
 _PARTS = (

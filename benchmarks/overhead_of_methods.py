@@ -93,7 +93,7 @@ def fitted(model: Any, name: str, pairs: int) -> sm.Steering:
     """
     _, tokenizer = load()
     method: Method = METHODS[name]()
-    if method.trains:
+    if "epochs" in vars(method):
         method = replace(method, epochs=1)  # type: ignore[call-arg]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

@@ -26,7 +26,8 @@ def inputs_of(parts: Parts) -> Float[Tensor, "blocks n"]:
     if parts.gate.sentence:
         raise InputError(
             f"this steering acts at {parts.gate.sentence}, which vectors do not tell: take that "
-            "off first, with steering.at(None).when(None), and say it of what you make."
+            "off first, with steering.at(None).when(None).softly(None), and say it of what you "
+            "make."
         )
     if len(features) > 1:
         raise InputError(

@@ -6,7 +6,6 @@ from small_evidence import randn
 
 from steersman.control import Law
 from steersman.methods.guiding_giants import ControlledPush
-from steersman.methods.lineas import DiagonalMap
 from steersman.methods.riser import Router
 from steersman.training.networks import layers
 
@@ -23,7 +22,6 @@ LAWS: dict[str, Law] = {
         *(randn(1, BLOCKS, N), network(2 * N, 1 + BLOCKS), torch.tensor([2.0, 3.0]).double()),
         at=(0, 1),
     ),
-    "diagonal map": DiagonalMap(randn(1, BLOCKS, N), randn(2, BLOCKS, N)),
     "router": Router(randn(1, BLOCKS, N), randn(2, 3, N), network(N, 6), 2.0, 1, 0.5),
 }
 

@@ -52,6 +52,12 @@ def verdict_of(parts: Parts, request: Request, model: nn.Module) -> Verdict:
             "one target for all",
         )
     inputs = _inputs(channel)
+    if parts.gate.soft is not None:
+        return Verdict(
+            "not",
+            "its soft gate makes what it adds depend on the state",
+            "steering.softly(None), for all of it",
+        )
     if inputs is None:
         return Verdict("not", _why_not(request), "execution='plan' with tokens='all'")
     if channel.condition is not None:

@@ -103,16 +103,28 @@ class AngularLaw(Stateless):
     def _turned(
         self, x: Float[Tensor, "rows n"], reference: Float[Tensor, "rows k"], block: int
     ) -> Float[Tensor, "rows 2"]:
-        """`(R(s - theta) - I) z`, what is added within the plane."""
+        """`(R(by) - I) z`, what is added within the plane."""
         z = _complex(x @ self._planes[block][0])
-        angle = torch.angle(z)
-        turn = reference - angle
-        if self.until is not None:
-            turn = torch.where(torch.sin(self.until[block] - angle) > 0, turn, 0.0)
+        by = self._by(z, reference, block)
         # cos(a) - 1 without a difference of two numbers that are nearly equal.
-        half = torch.sin(turn / 2)
-        turned = torch.complex(-2 * half * half, torch.sin(turn)) * z
+        half = torch.sin(by / 2)
+        turned = torch.complex(-2 * half * half, torch.sin(by)) * z
         return torch.view_as_real(turned).squeeze(1)
+
+    def _by(
+        self, z: Complex[Tensor, "rows 1"], reference: Float[Tensor, "rows k"], block: int
+    ) -> Float[Tensor, "rows 1"]:
+        """By how much each row turns."""
+        angle = torch.angle(z)
+        return self._where_short(reference - angle, angle, block)
+
+    def _where_short(
+        self, turn: Float[Tensor, "rows 1"], angle: Float[Tensor, "rows 1"], block: int
+    ) -> Float[Tensor, "rows 1"]:
+        """The turn of the rows that lie short of `until`; none of the others."""
+        if self.until is None:
+            return turn
+        return torch.where(torch.sin(self.until[block] - angle) > 0, turn, 0.0)
 
 
 def _complex(z: Float[Tensor, "rows 2"]) -> Complex[Tensor, "rows 1"]:

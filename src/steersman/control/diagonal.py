@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from steersman.control.checks import require_pair, require_shape
+from steersman.control.checks import require_blocks, require_pair, require_shape
 from steersman.control.law import Reads
 from steersman.control.stateless import Stateless
 from steersman.errors import InputError
@@ -28,10 +28,13 @@ class DiagonalField(Stateless):
         low: a coordinate that is not above is left alone, `(blocks, n)`; None is no bound.
         high: one that is not below; None is no bound.
         reads: whether it maps what enters a block or what leaves it.
+        active: the blocks where it acts, even where it does nothing yet, as while it is trained;
+            None is every block where it does anything.
 
     Raises:
         ShapeError: the tensors are not all `(blocks, n)`.
-        InputError: half precision, two dtypes or devices, or a bound that is not a number.
+        InputError: half precision, two dtypes or devices, a bound that is not a number, or an
+            active block that does not exist.
         NumericalError: NaN or infinity.
     """
 
@@ -40,10 +43,12 @@ class DiagonalField(Stateless):
     low: Float[Tensor, "blocks n"] | None = None
     high: Float[Tensor, "blocks n"] | None = None
     reads: Reads = "output"
+    active: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check that the tensors belong together."""
         require_pair(self.omega, self.beta, "blocks", "n")
+        require_blocks(self.active, self.blocks)
         for name, bound in (("low", self.low), ("high", self.high)):
             if bound is not None:
                 require_shape(name, bound, ("blocks", self.blocks), ("n", self.n))
@@ -74,6 +79,10 @@ class DiagonalField(Stateless):
     def _at(self) -> tuple[tuple[Tensor, Tensor], ...]:
         """`omega_t - 1, beta_t` of each block: views that are not made anew for every token."""
         return tuple(zip(self.omega - 1, self.beta, strict=True))
+
+    def is_active(self, block: int) -> bool:
+        """Whether the law acts at `block`."""
+        return super().is_active(block) if self.active is None else block in self.active
 
     @cached_property
     def _bounds(self) -> tuple[tuple[Tensor | None, Tensor | None], ...]:

@@ -25,6 +25,7 @@ from steersman.control import (
 from steersman.diagnostics import Diagnostic
 from steersman.directions import Direction, Features, Natural
 from steersman.errors import InputError
+from steersman.gating import Gate
 from steersman.methods.about import About
 from steersman.plant import Site
 from steersman.training import Bench
@@ -169,6 +170,18 @@ class AtSite(NamedTuple):
     heads: int = 0
 
 
+class Prompts(NamedTuple):
+    """Whole examples as a condition on a prompt reads them.
+
+    Attributes:
+        sides: the means over each example's tokens, without special ones.
+        left_out: the ids of the special ones.
+    """
+
+    sides: Sides
+    left_out: tuple[int, ...]
+
+
 Reread = Callable[[Controller], Sides]
 """Reads the examples' states again, the undesired ones while what was solved acts at target 1, at
 the tokens at which the finished steering does by default."""
@@ -194,6 +207,7 @@ class Evidence:
             nothing to train.
         at_site: what the blocks hold where the method learns, if that is inside them; None where
             it is the residual stream, or the examples are not at hand.
+        prompts: reads whole examples, for a condition on prompts; None where there is no model.
     """
 
     features: Features
@@ -206,6 +220,7 @@ class Evidence:
     classes: Mapping[str, Float[Tensor, "examples states n"]] | None = None
     bench: Bench | None = None
     at_site: AtSite | None = None
+    prompts: Callable[[], Prompts] | None = None
 
     @property
     def direction(self) -> Direction:
@@ -303,6 +318,16 @@ class Evidence:
             )
         return self.read
 
+    def require_prompts(self, method: str) -> Prompts:
+        """Whole examples, as a condition on a prompt reads them.
+
+        Raises:
+            InputError: there is no model to run.
+        """
+        if self.prompts is None:
+            raise InputError(f"{method} reads whole examples: fit it on a model.")
+        return self.prompts()
+
     def require_bench(self, method: str) -> Bench:
         """The model with the examples, to train something in front of it.
 
@@ -330,7 +355,12 @@ class Method(ABC):
     name: ClassVar[str]
     about: ClassVar[About]
     plant: ClassVar[PlantKind]
-    tokens: ClassVar[Literal["last", "all"]]
+    tokens: ClassVar[str]
+    """At which tokens it acts, by the name of a rule: "last", "all", "prompt:first:2+last:2"..."""
+    direction: ClassVar[str] = "mean"
+    """Along which direction, where a fit names none: the name of a rule."""
+    positions: ClassVar[str | None] = None
+    """Where contrastive examples are read, where a fit does not say; None leaves it to them."""
     aligned: ClassVar[bool] = False
     """Whether it learns from states of aligned pairs, beyond the direction."""
     several: ClassVar[bool] = False
@@ -338,7 +368,9 @@ class Method(ABC):
     in_units: ClassVar[bool] = True
     """Whether one unit of target is one natural unit of the feature after the last block."""
     trains: ClassVar[bool] = False
-    """Whether it is trained in front of the model."""
+    """Whether it runs the model with the examples while it is fitted."""
+    needs_autoencoder: ClassVar[bool] = False
+    """Whether it reads the features of an autoencoder, so that its name alone is not enough."""
     matches: ClassVar[bool] = True
     """Whether by default it acts only at the tokens that the examples were read at, if few."""
     reference: ClassVar[ReferenceName] = "relative"
@@ -373,6 +405,14 @@ class Method(ABC):
     def settled(self, evidence: Evidence) -> Settled:
         """The same method with every choice made that it leaves to the evidence."""
         return Settled(self)
+
+    def gated(self, evidence: Evidence) -> Gate:
+        """For which prompts, and at which tokens that only the evidence tells, it acts.
+
+        Args:
+            evidence: as for `solve`.
+        """
+        return Gate()
 
     def columns(self, features: int) -> int:
         """How many columns its products with the plant have at a time, about.

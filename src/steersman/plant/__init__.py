@@ -42,7 +42,16 @@ from steersman.plant.positions import (
 from steersman.plant.processes import Processes, ProcessGroup
 from steersman.plant.sites import Site, Sites, at_tokens, find_sites, site_named
 from steersman.plant.state_cache import StateCache
-from steersman.plant.tokens import Encoded, Tokens, encode, pad, pad_id, special_ids, tokenize
+from steersman.plant.tokens import (
+    Encoded,
+    Tokens,
+    encode,
+    ordinary_ids,
+    pad,
+    pad_id,
+    special_ids,
+    tokenize,
+)
 
 __all__ = [
     "ARCHITECTURES",
@@ -99,6 +108,7 @@ __all__ = [
     "model_type",
     "owners",
     "pad",
+    "ordinary_ids",
     "pad_id",
     "positions_named",
     "render",

@@ -70,6 +70,7 @@ class Bench:
         batch_size: examples at a time where nothing is trained.
         progress: say how long a training will take, and how far it is.
         histories: what was trained so far is put down here.
+        vocabulary: the ids that stand for text; empty where they are not known.
     """
 
     model: nn.Module
@@ -81,6 +82,7 @@ class Bench:
     batch_size: int = 16
     progress: bool = False
     histories: list[History] = field(default_factory=list)
+    vocabulary: tuple[int, ...] = ()
 
     @property
     def device(self) -> torch.device:

@@ -22,12 +22,15 @@ class Asked:
         divergence: KL from the bare model, nats per token.
         obtained: how far the headline came from unsteered (0) to desired (1), over seeds; NaN where
             the task does not know what is desired.
+        moved: the headline less the unsteered model's, paired by prompt; None where there is
+            nothing to compare.
     """
 
     target: float
     score: Score
     divergence: Score
     obtained: Score
+    moved: Comparison | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +88,7 @@ class MethodResult:
                     "score": vars(one.score),
                     "divergence": vars(one.divergence),
                     "obtained": vars(one.obtained),
+                    "moved": _apart(one.moved),
                 }
                 for one in self.asked
             ],

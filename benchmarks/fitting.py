@@ -94,12 +94,13 @@ def _fits(config: dict[str, Any], name: str) -> list[Cell]:
 
 @contextmanager
 def examples_run(model: Any) -> Iterator[list[int]]:
-    """How many rows each forward pass has, from here on."""
+    """How many rows each forward pass over more than single tokens has, from here on."""
     rows: list[int] = []
 
     def count(module: Any, args: Any, kwargs: Any) -> None:
         ids = args[0] if args else kwargs["input_ids"]
-        rows.append(len(ids))
+        if ids.shape[1] > 1:
+            rows.append(len(ids))
 
     handle = model.base_model.register_forward_pre_hook(count, with_kwargs=True)
     try:

@@ -28,12 +28,15 @@ WHY = {
     "angular": "the unsteered run of each token, whose angle the turn is measured from",
     "clamp": "none: relative to the unsteered token it is a plan",
     "cylinder": "an affine map of the state, and its angle to an axis",
+    "great-circle": "the angle of each state, and its sines",
     "guiding-giants": "a network of 1024 units over the states of a few blocks",
+    "manifold": "the place on a spline, between its knots",
     "odesteer": "ten gradients of a classifier at one block",
     "one-sided-clamp": "the unsteered run of each token, which it is measured from",
     "pre-control": "thirty steps of Adam, each the gradient of a network at one block",
     "riser": "a network of 64 units at one block",
     "step-odesteer": "one gradient of a classifier at one block",
+    "tracking": "the unsteered run of each token, whose states it goes on from",
 }
 """What in a method's own mathematics takes time, where it is more than a few products a block."""
 
@@ -93,7 +96,7 @@ def fitted(model: Any, name: str, pairs: int) -> sm.Steering:
     """
     _, tokenizer = load()
     method: Method = METHODS[name]()
-    if method.trains:
+    if "epochs" in vars(method):
         method = replace(method, epochs=1)  # type: ignore[call-arg]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

@@ -36,18 +36,21 @@ def opposed_blocks(
     return _numbers(desired * undesired < 0)
 
 
-def strongest_blocks(scores: Float[Tensor, " blocks"], count: int) -> tuple[int, ...]:
+def strongest_blocks(
+    scores: Float[Tensor, " blocks"], count: int, what: str = "blocks"
+) -> tuple[int, ...]:
     """The blocks with the largest scores, in the order they run; of equal ones the earlier.
 
     Args:
         scores: one for each block.
         count: how many are wanted.
+        what: they are, where they are parts of blocks.
 
     Raises:
         InputError: there are not as many.
     """
     if not 1 <= count <= len(scores):
-        raise InputError(f"{count} blocks are wanted; the model has {len(scores)}.")
+        raise InputError(f"{count} {what} are wanted; the model has {len(scores)}.")
     order = torch.argsort(scores, descending=True, stable=True)
     return tuple(sorted(order[:count].tolist()))
 

@@ -79,7 +79,7 @@ class FunctionVectors(Method):
         at = evidence.where_it_learns(self)
         known = by_head(at, self.name)[0].mean(0)
         effects = self._effects(evidence.require_bench(self.name), known, at.desired.shape[1])
-        settled = replace(self, chosen=strongest_blocks(effects, self.heads))
+        settled = replace(self, chosen=strongest_blocks(effects, self.heads, "heads"))
         table = heads_table(settled.chosen, effects, at.heads, "effect on the answer")
         return Settled(settled, (table,))
 

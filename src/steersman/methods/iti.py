@@ -93,4 +93,4 @@ class ITI(Method):
     def _best(self, accuracy: Float[Tensor, " sites"]) -> tuple[int, ...]:
         if not 0 < self.share <= 1:
             raise InputError(f"share is {self.share}; it is a share of the heads, up to 1.")
-        return strongest_blocks(accuracy, max(1, round(self.share * len(accuracy))))
+        return strongest_blocks(accuracy, max(1, round(self.share * len(accuracy))), "heads")

@@ -99,10 +99,10 @@ class ValueLaw(Law[None]):
             value, slope = with_gradient(self.network, z)
             error = ((value - self.wanted) / BETA).clamp(-1, 1)
             g = error.unsqueeze(1) * slope
-            m = DECAYS[0] * m + (1 - DECAYS[0]) * g
-            v = DECAYS[1] * v + (1 - DECAYS[1]) * g.square()
+            m = torch.lerp(m, g, 1 - DECAYS[0])
+            v = torch.addcmul(DECAYS[1] * v, g, g, value=1 - DECAYS[1])
             right = (v / (1 - DECAYS[1] ** step)).sqrt() + TINY
-            z = z - self.rate * m / (1 - DECAYS[0] ** step) / right
+            z = torch.addcdiv(z, m, right, value=-self.rate / (1 - DECAYS[0] ** step))
         return None, reference * (self.scale * (z - start))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from scipy.stats import binomtest
 
-from steersman.gating import Resembles
+from steersman.gating import Resembles, f1
 from steersman.methods import (
     CAA,
     CAST,
@@ -106,7 +106,7 @@ def test_prompts_like_the_undesired_examples_are_made_polite_and_no_others_are_t
             with attached:
                 drawn = sample(model, tokenizer, prompts, new_tokens=20, seed=seed)
             texts.append([text for batch in drawn for text in batch.texts])
-        assert sum(fires[:30]) > 24 and sum(fires[30:]) < 6
+        assert f1(sum(fires[:30]), sum(fires), 30) > 0.8
         for fired, bare, found in zip(fires, *texts, strict=True):
             assert fired or bare == found
             better += is_abusive(bare) > is_abusive(found)

@@ -28,6 +28,7 @@ import linearisation
 import machine
 import overhead
 import real_models
+import serving
 import torch
 import tracking
 from parts import Cell, Parts
@@ -49,6 +50,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
     "linearisation": linearisation.parts,
     "overhead": overhead.parts,
     "real_models": real_models.parts,
+    "serving": serving.parts,
     "tracking": tracking.parts,
 }
 SUMMARIES: dict[str, Callable[[dict[str, Any], list[Cell]], list[Cell]]] = {

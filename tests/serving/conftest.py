@@ -19,6 +19,8 @@ NEEDED = ("fastapi", "uvicorn", "prometheus_client", "openai")
 if any(find_spec(name) is None for name in NEEDED):
     collect_ignore_glob = ["test_*.py"]
 
+SEA, LAND = ("sailor", "sea", "ship", "wave"), ("king", "garden", "house", "time")
+ENDS = ("said", "was cold and the", "in the morning")
 Tunnel = tuple[PreTrainedModel, PreTrainedTokenizerFast]
 
 
@@ -40,21 +42,21 @@ def steerings(tunnel: Tunnel) -> dict[str, sm.Steering]:
             model, tokenizer, pairs, method=method, jacobian_prompts=prompts, progress=False
         )
 
-    loop = fitted(music, "clamp")
+    loop = fitted(music, "clamp").at("all")
     condition = sm.fit_condition(
         model,
         tokenizer,
         sm.ContrastivePairs(
-            desired=["the ship sailed .", "the sea was cold .", "the sailor sang .", "the wave ."],
-            undesired=["the garden was green .", "the king spoke .", "the old man .", "a house ."],
+            desired=[f"the {one} {two}" for one in SEA for two in ENDS],
+            undesired=[f"the {one} {two}" for one in LAND for two in ENDS],
         ),
         held_out=0.25,
         progress=False,
     )
     return {
-        "sea": fitted(sea, "feature-lqr"),
+        "sea": fitted(sea, "feature-lqr").at("last"),
         "music": loop,
-        "held": fitted(music, "one-sided-clamp"),
+        "held": fitted(music, "one-sided-clamp").at("generated"),
         "some": loop.when(condition),
         "both": fitted({"sea": sea, "music": music}, "feature-lqr"),
     }

@@ -20,7 +20,7 @@ schema = schemathesis.pytest.from_fixture("served")
 
 @pytest.fixture(scope="module")
 def fuzzed(start: Start) -> Running:
-    return start(Limits(body=20000, timeout=5))
+    return start(Limits(body=20000, timeout=5.0))
 
 
 @pytest.fixture

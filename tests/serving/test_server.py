@@ -82,6 +82,7 @@ def test_a_conversation_is_answered(client: Any, tunnel: Any, steerings: Any, st
         extra_body={"steering": {"both": {"music": 1.0}}, "steering_report": True},
         **({"stream_options": {"include_usage": True}} if stream else {}),
     )
+    made = list(made) if stream else made  # the twin runs the same model, once it is free
     rendered = tunnel[1].apply_chat_template(CHAT, tokenize=False, add_generation_prompt=True)
     ids = tunnel[1](rendered, add_special_tokens=False)["input_ids"]
     found = twin(
@@ -97,7 +98,7 @@ def test_a_conversation_is_answered(client: Any, tunnel: Any, steerings: Any, st
         assert choice.message.role == "assistant"
         content, reason, report = choice.message.content, choice.finish_reason, choice.model_extra
     else:
-        chunks = list(made)
+        chunks = made
         usage = chunks[-1].usage
         choices = [chunk.choices[0] for chunk in chunks if chunk.choices]
         assert choices[0].delta.role == "assistant"
@@ -121,7 +122,7 @@ def test_a_stream_is_the_same_text_in_pieces(client: Any) -> None:
     whole = client.completions.create(**asked).choices[0].text
     parts = [chunk.choices[0].text for chunk in client.completions.create(**asked, stream=True)]
     assert "".join(parts) == whole
-    assert len(parts) > 10
+    assert len(parts) > 3
 
 
 def test_several_prompts_and_answers_each_have_a_seed_of_their_own(client: Any) -> None:
@@ -227,7 +228,7 @@ WRONG: list[tuple[dict[str, Any], int, str]] = [
     ({"prompt": ["a", 5]}, 400, "invalid_value"),
     ({"prompt": None}, 400, "invalid_value"),
     ({"prompt": "lone \ud800 surrogate"}, 400, "invalid_value"),
-    ({"model": "tunnel\udfff"}, 400, "invalid_value"),
+    ({"model": "tunnel\udfff"}, 404, "model_not_found"),
     ({"stream": "yes please"}, 400, "invalid_value"),
 ]
 
@@ -423,7 +424,7 @@ def test_an_answer_whose_client_goes_away_is_given_up(start: Start, stream: bool
 
 
 def test_a_client_that_never_reads_does_not_hold_up_the_others(start: Start) -> None:
-    own = start(Limits(running=4, idle=0.5, timeout=20))
+    own = start(Limits(running=4, idle=0.5, timeout=20.0))
     silent = [raw(own, {**LONG, "stream": True, "n": 16}, receive=1024) for _ in range(3)]
     made = client_of(own).completions.create(model="tunnel", prompt=PROMPT, max_tokens=4)
     assert made.choices[0].text

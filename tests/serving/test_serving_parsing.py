@@ -85,6 +85,7 @@ def test_strengths_come_feature_by_feature_and_in_the_order_of_names() -> None:
         (dict.fromkeys(("calm", "true-1", "x", "y"), 1.0), "may have 3"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_what_cannot_be_asked_is_refused_in_words(asked: dict, word: str) -> None:
     with pytest.raises(RequestError, match=word):
         strengths_of(asked, LOADED, LIMITS)
@@ -115,6 +116,7 @@ def test_names_that_could_be_read_as_anything_else_are_refused(name: str) -> Non
 
 @pytest.mark.parametrize("field", ["body", "timeout", "strength", "running"])
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf])
+@pytest.mark.usefixtures("unchecked")
 def test_limits_are_above_zero(field: str, value: float) -> None:
     with pytest.raises(InputError, match=field):
         Limits(**{field: value})

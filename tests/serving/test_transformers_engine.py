@@ -279,7 +279,7 @@ def test_the_report_is_what_a_run_alone_traces(engine: Any, tunnel: Any, steerin
         assert entry["tokens"] == int(steered.sum())
         assert entry["reached"] == pytest.approx(float(reached), abs=1e-5)
         effort = trace.effort[0][:, steered].square().sum(0).sqrt().mean()
-        assert entry["effort"] == pytest.approx(float(effort), abs=1e-5)
+        assert entry["effort"] == pytest.approx(float(effort), rel=1e-5)
         expected = trace.natural(trace.feature)[0][:, steered].mean(dim=1)
         found_blocks = torch.tensor(
             [b if b is not None else torch.nan for b in entry["blocks"]["reached"]]

@@ -84,6 +84,7 @@ def serve(
         try:
             registry = Registry(made, folders, shelf)
             service = Service(made, registry, name or _name(model), limits, key)
+            listening.listen()  # who comes from now on waits until the first turn
             where = f"http://{host}:{listening.getsockname()[1]}"
             note(f"serving {service.name} at {where}/v1, {_steered(registry)}")
             if key is None:

@@ -1,6 +1,7 @@
 """Key-value caches whose rows come and go: rows are left padded, so that all end in one column."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Int
@@ -33,7 +34,8 @@ def empty_cache(model: nn.Module) -> DynamicCache:
     Args:
         model: the model that will fill it.
     """
-    return DynamicCache() if joinable(model) else DynamicCache(config=unwrap(model).config)
+    config: Any = getattr(unwrap(model), "config", None)
+    return DynamicCache() if joinable(model) else DynamicCache(config=config)
 
 
 def rows_of(cache: DynamicCache, rows: Int[Tensor, " kept"], drop: int) -> DynamicCache:
@@ -77,16 +79,17 @@ def stacked(caches: Sequence[DynamicCache]) -> DynamicCache:
 def _layers(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
     """Keys and values of every layer; one that shares those of another has none."""
     nothing = torch.empty(0, 1, 0, 1)
+    layers: Sequence[Any] = cache.layers
     return [
         (layer.keys, layer.values) if layer.is_initialized else (nothing, nothing)
-        for layer in cache.layers
+        for layer in layers
     ]
 
 
 def _made(layers: Sequence[tuple[Tensor, Tensor]]) -> DynamicCache:
     cache = DynamicCache()
     for keys, values in layers:
-        layer = DynamicLayer()
+        layer: Any = DynamicLayer()  # type: ignore[no-untyped-call]
         if keys.numel():
             layer.lazy_initialization(keys, values)
             layer.keys, layer.values = keys, values

@@ -65,8 +65,8 @@ class Form:
         """
         ended: list[Piece] = []
         try:
-            for piece in self._roles(len(job.generations)):
-                yield piece
+            for role in self._roles(len(job.generations)):
+                yield role
             yield self._event(first)
             ended += [first] if first.reason is not None else []
             async for piece in pieces:

@@ -92,11 +92,11 @@ def _of_status(error: HTTPException, request: Request) -> RequestError:
     return RequestError(f"the request cannot be read: {error.detail}")
 
 
-def _first(errors: Sequence[Any]) -> RequestError:
+def _first(errors: Sequence[dict[str, Any]]) -> RequestError:
     """The first thing that is wrong with the fields of a request."""
     one = errors[0] if errors else {"loc": (), "msg": "it is malformed", "type": ""}
     if one["type"] == "json_invalid":
-        return RequestError(f"the body is not JSON: {one.get('ctx', {}).get('error', one['msg'])}.")
+        return RequestError("the body is not JSON.")
     place = ".".join(str(part) for part in one["loc"][1:])
     if one["type"] == "extra_forbidden":
         return RequestError(f"this server does not take {place!r}.", place, "unknown_parameter")

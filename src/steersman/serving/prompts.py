@@ -28,8 +28,10 @@ def encode_prompt(
     """
     if prompt and not isinstance(prompt, str) and isinstance(prompt[0], int):
         return _checked([one for one in prompt if isinstance(one, int)], vocabulary, param)
+    example = _example(prompt)
+    _require_text(example, param)
     try:
-        ids = tokenize(tokenizer, [_example(prompt)])[0].ids
+        ids = tokenize(tokenizer, [example])[0].ids
     except (InputError, TemplateError) as error:
         raise RequestError(f"the prompt cannot be used: {error}", param) from error
     if not ids:
@@ -63,6 +65,15 @@ def room_for(engine: Engine, prompt: Sequence[int], wanted: int | None, param: s
 
 def _example(prompt: Any) -> Example:
     return prompt if isinstance(prompt, str) else list(prompt)
+
+
+def _require_text(example: Example, param: str) -> None:
+    """Refuse halves of characters, as JSON can write them: no tokenizer takes them."""
+    texts = [example] if isinstance(example, str) else [t for m in example for t in m.values()]
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as error:
+        raise RequestError("the prompt has half of a surrogate pair in it.", param) from error
 
 
 def _checked(ids: Sequence[int], vocabulary: int, param: str) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ The server turns text into ids and back, keeps names, limits and time; an engine
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 Strengths = Mapping[str, Mapping[str, float]]
 """Of each steering by its name, the strength of each of its features by theirs."""
@@ -76,6 +76,7 @@ class Finished:
 Event = Token | Finished
 
 
+@runtime_checkable
 class Answer(Protocol):
     """The tokens of one answer as they come; iterate over it once."""
 
@@ -132,6 +133,7 @@ class Load:
     waiting: int
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Runs one model. Whatever is wrong with a request, it goes on with the others."""
 

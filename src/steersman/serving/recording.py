@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -12,6 +12,7 @@ from steersman.engines import Trace
 from steersman.steering import Steering
 
 
+@runtime_checkable
 class Named(Protocol):
     """A steering with the name that clients know it by."""
 

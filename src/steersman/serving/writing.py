@@ -122,8 +122,8 @@ async def _pieces(service: Service, job: Job, index: int, answer: Answer) -> Pie
         service.metrics.written(1)
         new = text.add(event.id)
         if text.stopped:
-            ended = await answer.cancel() if generation.report else None
-            yield Piece(index, new, "stop", tokens, ended and ended.report)
+            report = (await answer.cancel()).report if generation.report else None
+            yield Piece(index, new, "stop", tokens, report)
             return
         if new:
             yield Piece(index, new)

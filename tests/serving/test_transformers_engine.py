@@ -222,6 +222,21 @@ def test_a_request_that_the_model_fails_on_takes_no_other_with_it(
     assert second[0] == alone(tunnel, steerings, MIXED[1])
 
 
+def test_a_strength_that_breaks_the_numbers_ends_that_answer_alone(
+    engine: Any, tunnel: Any, steerings: Any
+) -> None:
+    async def both() -> list[Any]:
+        bad = Asked(0, {"sea": {"feature": 3e38}, "music": {"feature": -3e38}}, temperature=1.0)
+        asked = [generation(tunnel[1], one) for one in (MIXED[0], bad, MIXED[3])]
+        readings = (read(engine, one) for one in asked)
+        return await asyncio.gather(*readings, return_exceptions=True)
+
+    first, broken, last = asyncio.run(both())
+    assert isinstance(broken, RequestError) and broken.code == "not_finite"
+    assert first[0] == alone(tunnel, steerings, MIXED[0])
+    assert last[0] == alone(tunnel, steerings, MIXED[3])
+
+
 def test_a_steering_that_is_unloaded_or_replaced_goes_on_where_it_is_at_work(
     engine: Any, tunnel: Any, shelf: Path, steerings: Any
 ) -> None:

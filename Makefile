@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 PACKAGE := pyproject.toml constraints.txt
 
-.PHONY: demo test slow bench docs train clean
+.PHONY: demo test test-peers slow bench docs train clean
 
 demo: .venv/.installed-demo
 	$(BIN)/steersman demo --out build/demo
@@ -15,6 +15,10 @@ test: .venv/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest -n 2 -m "not slow"
+
+# Compares with published packages, in an environment of its own; no part of `make test`.
+test-peers: .venv-peers/.installed
+	.venv-peers/bin/python -m pytest -m peers tests/peers
 
 slow: .venv/.installed-dev
 	$(BIN)/pytest -m slow
@@ -36,4 +40,13 @@ clean:
 
 .venv/.installed-%: $(PACKAGE) | .venv/bin/python
 	$(INSTALL) --editable ".[$*]"
+	touch $@
+
+PEERS := tests/peers/requirements.txt tests/peers/requirements-no-deps.txt
+.venv-peers/.installed: $(PACKAGE) $(PEERS)
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt \
+		--editable ".[gguf]" --requirement tests/peers/requirements.txt
+	.venv-peers/bin/python -m pip install --quiet --no-deps \
+		--requirement tests/peers/requirements-no-deps.txt
 	touch $@

@@ -17,7 +17,7 @@ from parts import Cell, Parts
 import steersman as sm
 from steersman.windtunnel import load
 
-PAGES = Path(__file__).parent / "results" / "comparison"
+RESULTS = Path(__file__).parent / "results"
 SECONDS = "seconds.txt"
 """In the folder of a task: how long it took until it was interrupted, if it was."""
 
@@ -29,7 +29,8 @@ def parts(config: dict[str, Any]) -> Parts:
 
 def _cells(config: dict[str, Any], task: str) -> list[Cell]:
     name = task.replace(":", "-")
-    folder = PAGES / f"{name}.partial"
+    pages = RESULTS / config.get("pages", "comparison")
+    folder = pages / f"{name}.partial"
     model, tokenizer = load()
     with _timed(folder):
         found = sm.compare(
@@ -40,12 +41,13 @@ def _cells(config: dict[str, Any], task: str) -> list[Cell]:
             count=config["prompts"],
             validation=config["validation"],
             beside=config["beside"],
+            maximum=config.get("maximum", 8.0),
             evaluations=config["evaluations"],
             batch_size=config["batch_size"],
             out=folder,
         )
     print(found.summary(), flush=True)
-    found.to_html(PAGES / f"{name}.html")
+    found.to_html(pages / f"{name}.html")
     seconds = float((folder / SECONDS).read_text())
     shutil.rmtree(folder)
     return [{"task": task, "seconds": seconds, **found.to_dict(), "timing": found.timing()}]

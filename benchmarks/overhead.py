@@ -57,7 +57,7 @@ def _cells(config: dict[str, Any], n: int, batch: int) -> list[Cell]:
     for way in (NOISE, *WAYS):
         steered = nullcontext() if way == NOISE else attached(other, way)
         new_tokens = config["new_tokens" if way not in OFTEN else "new_tokens_often"]
-        before, after = _in_turn(bare, other, steered, ids, new_tokens)
+        before, after = in_turn(bare, other, steered, ids, new_tokens)
         more = {name: [100 * (r - 1) for r in both] for name, both in ratios(after, before).items()}
         found[way] = {
             "unsteered_seconds": columns(before),
@@ -110,7 +110,7 @@ class _Generation:
 
 
 @torch.no_grad()
-def _in_turn(
+def in_turn(
     bare: Any, other: Any, steered: AbstractContextManager[Any], ids: Tensor, new_tokens: int
 ) -> tuple[list[Seconds], list[Seconds]]:
     """The times of every token of both sides; which goes first changes from token to token."""

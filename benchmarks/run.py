@@ -22,11 +22,13 @@ import comparison
 import design
 import equal_divergence
 import executing
+import fitting
 import holding
 import indicators
 import linearisation
 import machine
 import overhead
+import overhead_of_methods
 import real_models
 import serving
 import torch
@@ -45,10 +47,12 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
     "design": design.parts,
     "equal_divergence": equal_divergence.parts,
     "executing": executing.parts,
+    "fitting": fitting.parts,
     "holding": holding.parts,
     "indicators": indicators.parts,
     "linearisation": linearisation.parts,
     "overhead": overhead.parts,
+    "overhead_of_methods": overhead_of_methods.parts,
     "real_models": real_models.parts,
     "serving": serving.parts,
     "tracking": tracking.parts,
@@ -58,8 +62,10 @@ SUMMARIES: dict[str, Callable[[dict[str, Any], list[Cell]], list[Cell]]] = {
     "design": design.summary,
     "calibration": calibration.summary,
     "equal_divergence": equal_divergence.summary,
+    "fitting": fitting.summary,
     "holding": holding.summary,
     "indicators": indicators.summary,
+    "overhead_of_methods": overhead_of_methods.summary,
 }
 
 

@@ -31,7 +31,12 @@ def fitted(tiny_model: Models, tiny_tokenizer: Any) -> Callable[[str], sm.Steeri
     def make(method: str) -> sm.Steering:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            return sm.fit(tiny_model("llama"), tiny_tokenizer, pairs, method=method, progress=False)
+            return sm.fit(
+                *(tiny_model("llama"), tiny_tokenizer, pairs),
+                method=method,
+                direction="confident:0.5" if method == "confst" else None,  # of so few examples
+                progress=False,
+            )
 
     return cache(make)
 
@@ -54,11 +59,13 @@ def steered(
     return logits, run.trace.effort[0], lengths
 
 
-@pytest.mark.parametrize("method", list(sm.METHODS))
+@pytest.mark.parametrize(
+    "method", [m for m, kind in sm.METHODS.items() if not kind.needs_autoencoder]
+)
 def test_no_method_adds_more_than_its_cap(
     method: str, fitted: Callable[[str], sm.Steering], tiny_model: Models
 ) -> None:
-    model, steering = tiny_model("llama"), fitted(method)
+    model, steering = tiny_model("llama"), fitted(method).when(None)
     law = steering.method.law(steering.controller)
     reads = "input" if steering.method.execution == "plan" else law.reads
     attached = steering.attach(model, 3.0, tokens="all", cap=0.02)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from steersman.errors import SteersmanError
 
 if TYPE_CHECKING:
+    from steersman.autoencoder_fitting import FittedAutoencoder, fit_autoencoder
     from steersman.bounding import TrackingBound, authority, bound
     from steersman.calibration import KL, Calibration, Effort, Perplexity, Score, calibrate
     from steersman.class_fitting import fit_classes
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from steersman.exchange import export_vectors, import_vectors
     from steersman.faithful import Faithfulness, faithfulness
     from steersman.fitting import fit, identify
-    from steersman.gating import AllOf, AnyOf, Not, Resembles
+    from steersman.gating import AllOf, AnyOf, Not, Resembles, SoftGate
     from steersman.loading import load
     from steersman.local_linearity import LinearityReport, linearity
     from steersman.methods import (
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     )
     from steersman.reproduction import Reproduction, reproduce
     from steersman.side_by_side import Together, together
+    from steersman.soft_gating import fit_soft_gate
     from steersman.steering import Steering, attach
     from steersman.tracking import track
 
@@ -78,6 +80,7 @@ __all__ = [
     "Effort",
     "Evaluation",
     "Faithfulness",
+    "FittedAutoencoder",
     "FeatureLQR",
     "LTVSystem",
     "LinearityReport",
@@ -92,6 +95,7 @@ __all__ = [
     "Resembles",
     "Run",
     "Score",
+    "SoftGate",
     "Steering",
     "StepODESteer",
     "SteersmanError",
@@ -108,8 +112,10 @@ __all__ = [
     "export_vectors",
     "faithfulness",
     "fit",
+    "fit_autoencoder",
     "fit_condition",
     "fit_classes",
+    "fit_soft_gate",
     "identify",
     "import_vectors",
     "linearity",
@@ -121,6 +127,7 @@ __all__ = [
 
 # torch and transformers take seconds to import, so a name is fetched when it is first asked for.
 _HOMES = {
+    "autoencoder_fitting": ("FittedAutoencoder", "fit_autoencoder"),
     "calibration": ("KL", "Calibration", "Effort", "Perplexity", "Score", "calibrate"),
     "bounding": ("TrackingBound", "authority", "bound"),
     "conditioning": ("fit_condition",),
@@ -133,7 +140,7 @@ _HOMES = {
     "exchange": ("export_vectors", "import_vectors"),
     "faithful": ("Faithfulness", "faithfulness"),
     "fitting": ("fit", "identify"),
-    "gating": ("AllOf", "AnyOf", "Not", "Resembles"),
+    "gating": ("AllOf", "AnyOf", "Not", "Resembles", "SoftGate"),
     "loading": ("load",),
     "local_linearity": ("LinearityReport", "linearity"),
     "methods": (
@@ -157,10 +164,12 @@ _HOMES = {
     "reproduction": ("Reproduction", "reproduce"),
     "steering": ("Steering", "attach"),
     "side_by_side": ("Together", "together"),
+    "soft_gating": ("fit_soft_gate",),
     "tracking": ("track",),
 }
 _PARTS = (
     *(home for home in _HOMES if "." not in home),
+    "autoencoders",
     "compiling",
     "directions",
     "editing",

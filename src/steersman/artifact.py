@@ -114,12 +114,14 @@ def parts_of(artifact: Artifact) -> Parts:
     settings = read_fields(kind, manifest.get("hyperparameters"), f"hyperparameters of {kind.name}")
     provenance = Provenance(**read_fields(Provenance, manifest.get("provenance"), "provenance"))
     features = _features(head.features, tensors, provenance)
+    method = kind(**settings)
     blocks, n, count = provenance.blocks, provenance.n, len(features)
-    G = _tensor(tensors, "G", (blocks, n, None))
+    # Inside a block a law may be of another width than the residual stream.
+    G = _tensor(tensors, "G", (blocks, n if method.site == "block" else None, None))
     controller = Controller(
         H=_observer(head.observes, features, G, tensors),
         G=G,
-        plan=_tensor(tensors, "plan", (blocks, n, count)),
+        plan=_tensor(tensors, "plan", (blocks, G.shape[1], count)),
         shifts=_tensor(tensors, "shifts", (blocks, G.shape[-1], count)),
         own={name.removeprefix(_OWN): t for name, t in tensors.items() if name.startswith(_OWN)},
     )
@@ -129,7 +131,7 @@ def parts_of(artifact: Artifact) -> Parts:
         natural = Natural(_tensor(tensors, "natural", (blocks + 1, n, None)))
     found = _diagnostics(manifest.get("diagnostics", []))
     gate = read_gate(manifest, tensors, blocks, n)
-    return Parts(features, controller, kind(**settings), provenance, coupling, natural, found, gate)
+    return Parts(features, controller, method, provenance, coupling, natural, found, gate)
 
 
 def _diagnostics(data: object) -> tuple[Diagnostic, ...]:

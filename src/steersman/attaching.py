@@ -15,6 +15,7 @@ from steersman.control import (
     Readout,
     Reference,
     Relative,
+    Softly,
     Units,
 )
 from steersman.directions import Features
@@ -73,20 +74,21 @@ def channel_of(parts: Parts, request: Request, model: nn.Module, rows: Rows = No
         rehearsal = Rehearsal(targets, lambda targets: asked(targets)[0], counted, final)
     anew = _anew(parts, request, model, how, rehearsal)
     return Channel(
-        law=limited(law, request.cap),
+        law=limited(_softened(law, parts), request.cap),
         reference=setpoint,
         units=units,
         watch=features.vectors,
         scale=natural,
         tokens=tokens,
         rows=rows,
-        tracks=not planned and controller.observes(features),
+        tracks=not planned and parts.method.site == "block" and controller.observes(features),
         at_prompt=anew,
         at_token=anew if request.relinearize == "token" else None,
         names=features.names,
         final=final,
         observer=_observer(parts.method, request, how),
         condition=parts.gate.condition,
+        site=parts.method.site,
     )
 
 
@@ -149,6 +151,11 @@ def _anew(
         raise InputError(f"relinearize is {request.relinearize!r}; choose fit, prompt or token.")
     if request.relinearize == "fit":
         return None
+    if parts.gate.soft is not None:
+        raise InputError(
+            "a soft gate is of the law that was fitted: use relinearize='fit', or take it off with "
+            "steering.softly(None)."
+        )
     make = at_prompt(model, parts, how == "plan", request.cap, rehearsal)
     # lambda_ is a value of the feature itself, whose units no trajectory changes.
     fixed = units_of(parts.features) if request.paper else None
@@ -158,6 +165,16 @@ def _anew(
         return made if fixed is None else made._replace(units=fixed)
 
     return in_those
+
+
+def _softened(law: Law[Any], parts: Parts) -> Law[Any]:
+    """The law, as much of it as the steering's soft gate says, read where the law reads."""
+    gate = parts.gate.soft
+    if gate is None:
+        return law
+    first = 1 if law.reads == "output" else 0
+    w, b = (tensor[first : first + law.blocks].to(law.dtype) for tensor in (gate.w, gate.b))
+    return Softly(law, w, b)
 
 
 def _observer(method: Method, request: Request, how: ExecutionName) -> DisturbanceObserver | None:
@@ -184,7 +201,10 @@ def _choices(parts: Parts, request: Request) -> tuple[ReferenceName, ExecutionNa
     if request.paper and request.reference == "relative":
         raise InputError("lambda_ is an absolute setpoint; use target= with a relative one.")
     against = request.reference or ("absolute" if request.paper else method.reference)
-    how = request.execution or ("feedback" if against == "absolute" else method.execution)
+    # What a method is set to may leave it without a plan: it then measures, unless told otherwise.
+    planned = bool(parts.controller.plan.any()) or not parts.controller.own
+    usual: ExecutionName = method.execution if planned else "feedback"
+    how = request.execution or ("feedback" if against == "absolute" else usual)
     if against not in ("relative", "absolute"):
         raise InputError(f"reference is {against!r}; choose relative or absolute.")
     if how not in ("plan", "feedback"):

@@ -3,23 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from steersman.data import ContrastivePairs
 from steersman.errors import InputError
-from steersman.gating import Found, Resembles, choose, condition_vectors, f1
-from steersman.gating import similarity as similarity_of
+from steersman.gating import Resembles, SimilarityName, VectorName, resembling
 from steersman.gating.condition import Pool
-from steersman.gating.similarity import SimilarityName
-from steersman.gating.vectors import VectorName
+from steersman.gating.fitted import Prompts, require_enough
 from steersman.plant import AllTokens, LastToken, capture_states, special_ids
-
-FEWEST = 4
-"""Examples of each side that a condition is chosen on, at least."""
-
-Sides = tuple[Float[Tensor, "firing states n"], Float[Tensor, "others states n"]]
 
 
 def fit_condition(
@@ -79,7 +70,7 @@ def fit_condition(
     marks = tuple(sorted(special_ids(tokenizer))) if pool == "mean" else ()
     rule = AllTokens() if pool == "mean" else LastToken()
 
-    def read(examples: ContrastivePairs) -> Sides:
+    def read(examples: ContrastivePairs) -> Prompts:
         firing, rest = (
             capture_states(
                 model, tokenizer, list(side), rule, batch_size=batch_size, progress=progress
@@ -88,24 +79,17 @@ def fit_condition(
         )
         return firing, rest
 
-    sides, unseen = read(chosen_on), read(others)
-    allowed = _allowed(states, sides[0].shape[1])
-    some = tuple(side[:, list(allowed)] for side in sides)
-    vectors = condition_vectors(some[0], some[1], vector)
-    choice = choose(*(_values(side, vectors, similarity) for side in some))
-    made = Resembles(
-        vector=vectors[choice.column].float(),
-        state=allowed[choice.column],
-        threshold=choice.threshold,
-        side=choice.side,
+    chosen, unseen = read(chosen_on), read(others)
+    return resembling(
+        chosen,
+        unseen,
+        states=_allowed(states, chosen[0].shape[1]),
+        vector=vector,
         similarity=similarity,
         pool=pool,
         left_out=marks,
         name=name,
     )
-    counts = [(len(one.desired), len(one.undesired)) for one in (chosen_on, others)]
-    found = Found(_f1(made, sides), _f1(made, unseen), counts[0], counts[1])
-    return made.with_found(found)
 
 
 def _split(
@@ -120,12 +104,7 @@ def _split(
         chosen_on, others = pairs, held_out
     else:
         chosen_on, others = pairs.split(1 - held_out, seed=seed)
-    fewest = min(len(chosen_on.desired), len(chosen_on.undesired))
-    if fewest < FEWEST:
-        raise InputError(
-            f"a condition would be chosen on {fewest} examples of a side: give {FEWEST} or more, "
-            "and some more to be held out."
-        )
+    require_enough(len(chosen_on.desired), len(chosen_on.undesired))
     return chosen_on, others
 
 
@@ -140,18 +119,3 @@ def _allowed(states: Sequence[int] | None, count: int) -> tuple[int, ...]:
     if wrong or not asked:
         raise InputError(f"states names {wrong or 'none'}; the model has 0 .. {count - 1}.")
     return tuple(sorted(set(asked)))
-
-
-def _values(
-    side: Float[Tensor, "rows states n"], vectors: Float[Tensor, "states n"], kind: SimilarityName
-) -> Float[Tensor, "rows states"]:
-    columns = [similarity_of(side[:, t], c, kind) for t, c in enumerate(vectors)]
-    return torch.stack(columns, dim=1)
-
-
-def _f1(condition: Resembles, sides: Sides) -> float:
-    """Of all that the condition says of examples."""
-    hits, wrong = (
-        int(condition.fires({condition.reading: side[:, condition.state]}).sum()) for side in sides
-    )
-    return f1(hits, hits + wrong, len(sides[0]))

@@ -26,6 +26,7 @@ from steersman.errors import InputError
 from steersman.methods import (
     METHODS,
     AlignedStates,
+    AtSite,
     Evidence,
     Method,
     Sides,
@@ -41,11 +42,18 @@ from steersman.plant import (
     StateCache,
     average,
     estimate,
+    ordinary_ids,
     pad_id,
 )
 from steersman.plant import identify as identify_blocks
 from steersman.provenance import Provenance
-from steersman.reading import Examples, decision_tokens, read_aligned, read_states
+from steersman.reading import (
+    Examples,
+    decision_tokens,
+    read_aligned,
+    read_states,
+    read_with_site,
+)
 from steersman.rereading import Rereading
 from steersman.steering import Steering
 from steersman.training import Bench, written
@@ -116,7 +124,7 @@ def fit(
     pairs: Pairs | Mapping[str, Pairs],
     *,
     method: str | Method = "a-lqr",
-    direction: str | Observer = "mean",
+    direction: str | Observer | None = None,
     observer: str | Observer | None = None,
     jacobian_prompts: Sequence[Example] | LTVSystem | None = None,
     q: float | None = None,
@@ -143,7 +151,8 @@ def fit(
         method: a name from `steersman.methods.METHODS`, or a method with its own settings.
         direction: along what a feature is pushed: "mean", the contrast itself; "pca", "lda",
             "raptor" or another rule of `steersman.directions.observer_named`; or one of your own.
-            One unit of target remains what the sides differ by on the feature.
+            One unit of target remains what the sides differ by on the feature. None leaves it to
+            the method, which mostly takes the contrast.
         observer: along what a feature is observed, by the same names: "whitened", the contrast
             where states vary little otherwise; "probe", a logistic regression. None is along the
             direction.
@@ -154,8 +163,8 @@ def fit(
         r: weight of the input.
         qf: weight of the error after the last block.
         positions: which tokens the direction is read at: "last", "all", "response",
-            "first-response", "marker:TEXT" or "regex:PATTERN". None is the last one, or the
-            continuation of aligned pairs.
+            "first-response", "written", "marker:TEXT" or "regex:PATTERN". None is the continuation
+            of aligned pairs; else what the method says, mostly the last one.
         batch_size: prompts at a time while states are read.
         chunk: cotangents at a time while the plant is identified.
         checkpoint: where to keep the identification's running mean.
@@ -179,17 +188,24 @@ def fit(
     """
     progress = progress and Processes.of(model, group).first
     chosen = _method(method, q, r, qf)
-    along, rule = _rules(direction, observer)
+    along, rule = _rules(chosen.direction if direction is None else direction, observer)
     named = _named(pairs, chosen)
-    examples = {name: Examples.of(one, positions) for name, one in named.items()}
+    examples = {
+        name: Examples.of(one, _positions(one, chosen) if positions is None else positions)
+        for name, one in named.items()
+    }
     kept = None if cache is None else StateCache(Path(cache))
     reading: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "cache": kept}
     aligned: AlignedStates | None = None
+    at_site: AtSite | None = None
     sides: dict[str, Sides] = {}
     for name, one in examples.items():
         if chosen.aligned:  # one feature: what is read token by token serves for its direction too
             aligned = read_aligned(model, tokenizer, one, **reading)
             sides[name] = Sides(*aligned.by_pair())
+        elif chosen.learns_at != "block":  # both in one pass over the examples
+            found = read_with_site(model, tokenizer, one, chosen.learns_at, **reading)
+            sides[name], at_site = found
         else:
             sides[name] = read_states(model, tokenizer, one, **reading)
     features = Features({name: _direction(found, along, rule) for name, found in sides.items()})
@@ -237,6 +253,8 @@ def fit(
         sides=tuple(sides.values()),
         reread=read.sides,
         bench=bench,
+        at_site=at_site,
+        prompts=read.prompts,
     )
     settled, diagnostics = with_blocks(chosen, evidence).settled(evidence)
     controller = settled.solve(evidence)
@@ -248,6 +266,7 @@ def fit(
         *(features, controller, settled, made, pull),
         evidence.natural,
         (*diagnostics, *trained),
+        settled.gated(evidence),
     )
 
 
@@ -310,6 +329,11 @@ def _rules(direction: str | Observer, observer: str | Observer | None) -> tuple[
     return along, observer_named(observer) if isinstance(observer, str) else observer
 
 
+def _positions(pairs: Pairs, method: Method) -> str | None:
+    """Where the method reads examples; aligned pairs are read where they go on alike."""
+    return None if isinstance(pairs, AlignedPairs) else method.positions
+
+
 def _direction(sides: Sides, along: Observer, observer: Observer) -> Direction:
     direction = contrast(*sides, direction=along, observer=observer)
     for doubt in worth_steering(direction):
@@ -368,6 +392,7 @@ def _bench(
         decision_tokens=made.decision_tokens,
         batch_size=batch_size,
         progress=progress,
+        vocabulary=ordinary_ids(tokenizer),
     )
 
 

@@ -9,13 +9,16 @@ from torch import nn
 
 from steersman.data import AlignedPairs, ContrastivePairs
 from steersman.errors import InputError
-from steersman.methods import AlignedStates, Sides
+from steersman.methods import AlignedStates, AtSite, Sides
 from steersman.plant import (
     Positions,
+    Site,
     StateCache,
     Tokens,
     capture_states,
     capture_tokens,
+    capture_with_sites,
+    find_sites,
     positions_named,
     tokenize,
 )
@@ -115,6 +118,46 @@ def read_states(
         for side, openings in examples.sides()
     )
     return Sides(desired, undesired)
+
+
+def read_with_site(
+    model: nn.Module,
+    tokenizer: Any,
+    examples: Examples,
+    site: Site,
+    *,
+    batch_size: int = 16,
+    progress: bool = True,
+    cache: StateCache | None = None,
+) -> tuple[Sides, AtSite]:
+    """As `read_states`, and in the same pass what the blocks hold at a site.
+
+    Args:
+        model: the loaded model.
+        tokenizer: its tokenizer.
+        examples: what to read, and where.
+        site: which place inside the blocks.
+        batch_size: examples at a time.
+        progress: show how far it is.
+        cache: as in `read_states`.
+
+    Raises:
+        InputError: an example longer than the context, or without a token to read.
+        NumericalError: states that are not finite.
+        ArchitectureError: the model has no such place.
+    """
+    places = find_sites(model, site)
+    capture = capture_with_sites if cache is None else cache.with_sites
+    (desired, inside), (undesired, other) = (
+        capture(
+            *(model, tokenizer, side, examples.positions, places),
+            batch_size=batch_size,
+            prompts=openings,
+            progress=progress,
+        )
+        for side, openings in examples.sides()
+    )
+    return Sides(desired, undesired), AtSite(inside, other, places.heads)
 
 
 def read_aligned(

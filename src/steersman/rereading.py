@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from steersman.directions import Features
 from steersman.errors import InputError
-from steersman.methods import Controller, Means, Method, Sides
-from steersman.plant import capture_states
+from steersman.methods import Controller, Means, Method, Prompts, Sides
+from steersman.plant import AllTokens, Positions, capture_states, special_ids
 from steersman.provenance import Provenance
 from steersman.reading import Examples
 from steersman.steering import Steering
@@ -80,6 +80,16 @@ class Rereading:
         with steering.attach(self.model, 1.0, trace=False):
             return Sides(desired, self._states(1))
 
+    def prompts(self) -> Prompts:
+        """Whole examples of both sides: the means over their tokens, without special ones.
+
+        Raises:
+            InputError: several features are steered, each by examples of its own.
+            NumericalError: states that are not finite.
+        """
+        desired, undesired = (self._states(side, AllTokens()) for side in (0, 1))
+        return Prompts(Sides(desired, undesired), tuple(sorted(special_ids(self.tokenizer))))
+
     @cached_property
     def _desired(self) -> Float[Tensor, "examples states n"]:
         return self._states(0) if self.known is None else self.known.desired
@@ -94,8 +104,10 @@ class Rereading:
         """Of the desired examples, 0, or the undesired ones, 1, as the model runs now."""
         return self._states(side).mean(0, dtype=torch.float64)
 
-    def _states(self, side: int) -> Float[Tensor, "examples states n"]:
-        """Of each example of a side, as the model runs now."""
+    def _states(
+        self, side: int, positions: Positions | None = None
+    ) -> Float[Tensor, "examples states n"]:
+        """Of each example of a side, as the model runs now; read elsewhere where that is said."""
         if len(self.examples) > 1:
             raise InputError(f"there are {len(self.examples)} features to read; read one.")
         (one,) = self.examples.values()
@@ -104,7 +116,7 @@ class Rereading:
             self.model,
             self.tokenizer,
             examples,
-            one.positions,
+            positions or one.positions,
             batch_size=self.batch_size,
             prompts=openings,
             progress=self.progress,

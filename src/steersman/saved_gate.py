@@ -1,7 +1,8 @@
 """A gate as data, and back: the small part of a saved steering that says where it acts.
 
 Conditions are a tree: `{"all": [...]}`, `{"any": [...]}`, `{"not": ...}` around single ones, whose
-vectors are the rows of the tensor `conditions`, in order.
+vectors are the rows of the tensor `conditions`, in order. A soft gate is the tensors `soft.w` and
+`soft.b`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,11 +24,13 @@ from steersman.gating import (
     PromptCondition,
     Resembles,
     SimilarityName,
+    SoftGate,
 )
 from steersman.gating.condition import Pool, Side
 from steersman.store import read_fields
 
 TENSOR = "conditions"
+SOFT = ("soft.w", "soft.b")
 _DEEPEST = 16
 _AGAIN = "Save the steering again."
 
@@ -51,6 +54,7 @@ class _Head:
     """What a gate has beside its condition."""
 
     tokens: str | None = None
+    soft: str | None = None
 
 
 def gate_data(gate: Gate) -> dict[str, Any]:
@@ -58,14 +62,19 @@ def gate_data(gate: Gate) -> dict[str, Any]:
     if not gate.sentence:
         return {}
     condition = None if gate.condition is None else _tree(gate.condition)
-    return {"gate": {"sentence": gate.sentence, "tokens": gate.tokens, "condition": condition}}
+    soft = {} if gate.soft is None else {"soft": gate.soft.name}
+    said = {"sentence": gate.sentence, "tokens": gate.tokens, "condition": condition}
+    return {"gate": said | soft}
 
 
-def gate_tensors(gate: Gate) -> dict[str, Float[Tensor, "conditions n"]]:
-    """The vectors of its conditions; nothing where it has none."""
-    if gate.condition is None:
-        return {}
-    return {TENSOR: torch.stack([leaf.vector for leaf in gate.condition.leaves])}
+def gate_tensors(gate: Gate) -> dict[str, Float[Tensor, "..."]]:
+    """The vectors of its conditions and the probe of its soft gate; nothing where it has none."""
+    found: dict[str, Tensor] = {}
+    if gate.condition is not None:
+        found[TENSOR] = torch.stack([leaf.vector for leaf in gate.condition.leaves])
+    if gate.soft is not None:
+        found |= dict(zip(SOFT, (gate.soft.w, gate.soft.b), strict=True))
+    return found
 
 
 def read_gate(
@@ -90,8 +99,9 @@ def read_gate(
         tokens = None if head.tokens is None else tokens_named(head.tokens).name
     except InputError as error:
         raise ArtifactError(f"'tokens' of gate: {error} {_AGAIN}") from error
+    soft = None if head.soft is None else _soft(head.soft, tensors, blocks, n)
     if data.get("condition") is None:
-        return Gate(tokens)
+        return Gate(tokens, soft=soft)
     vectors = tensors.get(TENSOR)
     if vectors is None or vectors.ndim != 2 or vectors.shape[1] != n:
         shape = None if vectors is None else tuple(vectors.shape)
@@ -104,7 +114,20 @@ def read_gate(
         condition.require(blocks, n)
     except SteersmanError as error:
         raise ArtifactError(f"'condition' of gate: {error}") from error
-    return Gate(tokens, condition)
+    return Gate(tokens, condition, soft)
+
+
+def _soft(name: str, tensors: Mapping[str, Tensor], blocks: int, n: int) -> SoftGate:
+    """The soft gate of that name."""
+    missing = [key for key in SOFT if key not in tensors]
+    if missing:
+        raise ArtifactError(f"'soft' of gate needs the tensors {', '.join(missing)}. {_AGAIN}")
+    try:
+        made = SoftGate(*(tensors[key] for key in SOFT), name=name)
+        made.require(blocks, n)
+    except SteersmanError as error:
+        raise ArtifactError(f"'soft' of gate: {error} {_AGAIN}") from error
+    return made
 
 
 def _tree(condition: PromptCondition) -> dict[str, Any]:

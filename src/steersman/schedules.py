@@ -26,12 +26,18 @@ def inputs_of(parts: Parts) -> Float[Tensor, "blocks n"]:
     if parts.gate.sentence:
         raise InputError(
             f"this steering acts at {parts.gate.sentence}, which vectors do not tell: take that "
-            "off first, with steering.at(None).when(None), and say it of what you make."
+            "off first, with steering.at(None).when(None).softly(None), and say it of what you "
+            "make."
         )
     if len(features) > 1:
         raise InputError(
             f"this steering has {len(features)} features, {listed(features.names)}, each with a "
             "schedule and a target of its own: give a steering of one feature."
+        )
+    if method.site != "block":
+        raise InputError(
+            f"{method.name} acts on {method.site!r} inside the blocks, and these vectors are of "
+            "the residual stream: to run it beside others, steersman.together."
         )
     schedule = parts.controller.plan[..., 0]
     if method.execution != "plan" or method.reference != "relative" or not bool(schedule.any()):

@@ -18,7 +18,7 @@ from steersman.diagnostics import Diagnostic
 from steersman.directions import Direction, Features, Natural
 from steersman.engines import Channel, Run, Tokens, tokens_named
 from steersman.errors import InputError
-from steersman.gating import Gate, PromptCondition
+from steersman.gating import Gate, PromptCondition, SoftGate
 from steersman.methods import Controller, Coupling, ExecutionName, Method, ReferenceName
 from steersman.plant import Blocks, Example, locate
 from steersman.provenance import Provenance
@@ -106,6 +106,21 @@ class Steering(Summable, Attachable):
         if condition is not None:
             condition.require(self.provenance.blocks, self.provenance.n)
         return replace(self, gate=replace(self.gate, condition=condition))
+
+    def softly(self, gate: SoftGate | None) -> "Steering":
+        """The same steering, at each token as much as a probe of its state says.
+
+            u_t = sigma(w_t' x + b_t) u_t'          x what the law reads, u' what it would add
+
+        Args:
+            gate: as `fit_soft_gate` makes it; None acts wholly.
+
+        Raises:
+            MismatchError: the gate was made for another model.
+        """
+        if gate is not None:
+            gate.require(self.provenance.blocks, self.provenance.n)
+        return replace(self, gate=replace(self.gate, soft=gate))
 
     def at(self, tokens: Tokens | None, tokenizer: Any = None) -> "Steering":
         """The same steering at other tokens, where `attach` does not name any.

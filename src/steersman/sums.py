@@ -9,6 +9,7 @@ from torch import Tensor
 
 from steersman.artifact import Parts
 from steersman.diagnostics import Cell, Diagnostic
+from steersman.engines import tokens_named
 from steersman.errors import InputError, MismatchError
 from steersman.methods import GivenVectors
 from steersman.provenance import Provenance
@@ -98,7 +99,7 @@ def combined(terms: Sequence[Term]) -> Parts:
     rows = tuple(row for term in terms for row in _rows(term))
     headline = " + ".join(f"{row[0]:g} x {row[1]}" for row in rows)
     made = replace(first.provenance, positions="nowhere", decision_tokens=first.matches)
-    method = GivenVectors(tokens=first.method.tokens)
+    method = GivenVectors(tokens=first.method.tokens if first.matches else _rule(first))
     return scheduled(total, made, Diagnostic(TERMS, headline, _COLUMNS, rows), method)
 
 
@@ -152,4 +153,11 @@ def _where(parts: Parts) -> str:
     known = parts.matches
     if known:
         return f"the token ids {', '.join(map(str, known))}"
-    return "every token" if parts.method.tokens == "all" else "the prompt's last token and later"
+    rule = _rule(parts)
+    said = {"all": "every token", "last": "the prompt's last token and later"}
+    return said.get(rule, f"tokens={rule!r}")
+
+
+def _rule(parts: Parts) -> str:
+    """The name of the rule for tokens that goes with the method, with the ids that it asks for."""
+    return tokens_named(parts.method.tokens).with_ids(parts.provenance.decision_tokens).name

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 import steersman as sm
 from steersman.errors import InputError
-from steersman.methods import AUSteer, Sides
+from steersman.methods import AUSteer
 from steersman.methods.austeer import momentum
 
 Models = Callable[[str], PreTrainedModel]
@@ -46,15 +46,15 @@ def test_the_most_reliable_coordinates_of_all_blocks_are_multiplied(
 def test_the_momentum_counts_pairs_and_ties_count_for_neither() -> None:
     desired = torch.tensor([[1.0, 1.0, 0.0], [2.0, 1.0, 0.0], [3.0, 1.0, 5.0], [0.0, 1.0, 0.0]])
     undesired = torch.tensor([[0.0, 2.0, 0.0], [0.0, 2.0, 0.0], [0.0, 2.0, 0.0], [9.0, 0.0, 0.0]])
-    both = (torch.stack([side, side], dim=1) for side in (desired, undesired))
-    assert momentum(Sides(*both)).tolist() == [[0.75, -0.75, 0.25]]
+    assert momentum(desired[:, None], undesired[:, None]).tolist() == [[0.75, -0.75, 0.25]]
 
 
 def test_only_outputs_are_screened_and_not_what_enters_the_first_block(
     tiny_model: Models, tiny_tokenizer: Any
 ) -> None:
     model = tiny_model("llama")
-    found = momentum(Sides(*map(torch.from_numpy, sides(model, tiny_tokenizer))))
+    both = map(torch.from_numpy, sides(model, tiny_tokenizer))
+    found = momentum(*(side[:, 1:] for side in both))
     np.testing.assert_allclose(found.numpy(), screened(*sides(model, tiny_tokenizer)))
 
 

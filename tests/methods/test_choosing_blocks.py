@@ -89,7 +89,7 @@ def test_a_method_takes_its_blocks_by_name() -> None:
 
 @pytest.mark.parametrize("name", ["top", "top:x", "first:3", "best"])
 def test_a_name_that_is_none_says_which_there_are(name: str) -> None:
-    with pytest.raises(InputError, match="choose one of all, opposed, top:K, probe:K"):
+    with pytest.raises(InputError, match="choose one of all, opposed, signs, top:K, probe:K"):
         fitted(sm.PIDSteering(blocks=name))
 
 

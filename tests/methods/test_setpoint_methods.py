@@ -16,8 +16,10 @@ from transformers import PreTrainedModel
 import steersman as sm
 from steersman.errors import InputError
 from steersman.methods import (
+    ITI,
     Ablation,
     AngularSteering,
+    AttentionGuided,
     AUSteer,
     Cylinder,
     GreatCircle,
@@ -172,9 +174,16 @@ TUNNEL: dict[str, tuple[Method, float]] = {
     "cylinder": (Cylinder(), 1.0),
     "manifold": (Manifold(), 1.0),
     "angular": (AngularSteering(reads="output"), 1.0),
+    "angular at norms": (AngularSteering(site="mlp-norm"), 1.0),
+    "iti": (ITI(), 1.0),
+    "attention-guided": (AttentionGuided(), 1.0),
+    "austeer at heads": (AUSteer(site="heads"), 1.0),
+    "austeer at mlp": (AUSteer(site="mlp"), 1.0),
 }
+ABSOLUTELY = ("angular at norms",)
 """Ablation is not among them: there the feature is zero 0.6 of the way from abusive to polite, so
-that its removal leaves the dialogues where they are."""
+that its removal leaves the dialogues where they are. Nor are function vectors: the heads of that
+model write a few percent of what the MLP behind them makes of it."""
 
 
 @cache
@@ -193,7 +202,8 @@ def judged(name: str | None, seed: int) -> tuple[float, ...]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             steering = fit_behaviour(model, tokenizer, toxicity, seed=seed, method=method)
-        attached = steering.attach(model, target, trace=False)
+        against: Any = "absolute" if name in ABSOLUTELY else None
+        attached = steering.attach(model, target, reference=against, trace=False)
     with attached:
         prompts = [item.prompt for item in items]
         drawn = sample(model, tokenizer, prompts, new_tokens=toxicity.new_tokens, seed=seed)

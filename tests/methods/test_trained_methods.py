@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -23,7 +24,6 @@ from steersman.methods import (
     PrOSV,
 )
 from steersman.methods.guiding_giants import ControlledPush
-from steersman.methods.lineas import DiagonalMap
 from steersman.methods.pre_control import ValueLaw
 from steersman.methods.riser import Router, clusters
 from steersman.plant import HookSet, hidden_out, locate, with_hidden
@@ -91,7 +91,8 @@ def test_by_default_it_acts_at_the_tokens_at_which_it_was_trained(
     ids = torch.tensor([[a, b, decision, c, d]])
     with steering.attach(model) as run:
         model(ids)
-    expected = [True] * 5 if method.tokens == "all" else [False] * 4 + [True]
+    ends = [True, True, False, True, True]
+    expected = {"all": [True] * 5, "last": [False] * 4 + [True], PrOSV.tokens: ends}[method.tokens]
     if isinstance(method, CDAS):  # its pairs are alike there and nowhere else
         expected = [False, False, True, False, False]
     assert run.trace.steered.tolist() == [expected]
@@ -102,8 +103,10 @@ def test_the_history_is_kept_and_saved(
     method: Method, fitted: Callable[[Method], sm.Steering], tmp_path: Any
 ) -> None:
     steering = fitted(method)
-    (history,) = steering.diagnostics
-    assert history.name == f"Training of {method.name}" and len(history.rows) > 2
+    names = [f"Training of {method.name}"]
+    names += [f"{names[0]}, by reinforcement"] if isinstance(method, RISER) else []
+    assert [one.name for one in steering.diagnostics] == names
+    assert all(len(one.rows) > 2 for one in steering.diagnostics)
     loaded = sm.Steering.from_pretrained(steering.save_pretrained(tmp_path / "one"))
     assert loaded.diagnostics == steering.diagnostics and loaded.method == method
     own = steering.controller.own
@@ -119,9 +122,16 @@ def test_a_trained_vector_is_added_behind_its_block(
     model, steering = tiny_model("llama"), fitted(next(m for m in TRAINED if type(m) is kind))
     v = steering.plan[1]
     assert v.any() and not steering.plan[[0, 2]].any()
+    places = [0, 1, -2, -1] if kind is PrOSV else list(range(IDS.shape[1]))
+
+    def pushed(y: Tensor) -> Tensor:
+        y = y.clone()
+        y[:, places] += 2 * v
+        return y
+
     with HookSet() as hooks:
         hooks.after(
-            locate(model).modules[1], lambda a, k, out: with_hidden(out, hidden_out(out) + 2 * v)
+            locate(model).modules[1], lambda a, k, out: with_hidden(out, pushed(hidden_out(out)))
         )
         expected = model(IDS).logits
     with steering.attach(model, 2.0):
@@ -174,15 +184,7 @@ def test_all_thresholds_at_a_whole_step_leave_nothing(
             method=LinEAS(epochs=2, block_sparsity=1e4),
             progress=False,
         )
-    assert not made.controller.own["gain"].any() and not made.controller.own["shift"].any()
-
-
-def test_a_diagonal_map_is_affine_in_every_coordinate() -> None:
-    gain, shift, y = torch.randn(2, 3, 4, generator=seeded()), torch.ones(3, 4), torch.ones(5, 4)
-    law = DiagonalMap(gain[0], shift)
-    _, u = law.step(None, 2 * y, torch.full((5, 1), 0.5), 1)
-    torch.testing.assert_close(u, 0.5 * (2 * gain[0, 1] + 1).expand(5, 4))
-    assert DiagonalMap(gain[0] * 0, shift * 0).is_active(1) is False
+    assert (made.controller.own["omega"] == 1).all() and not made.controller.own["beta"].any()
 
 
 def test_a_controlled_push_waits_until_everything_was_read() -> None:
@@ -241,6 +243,28 @@ def test_a_router_adds_the_vectors_that_it_takes() -> None:
                 expected[row] += 3 * answer[row, 2 + k] * library[k]
     torch.testing.assert_close(u, expected)
     assert not law.is_active(0)
+
+
+def test_reinforcement_is_seeded_and_starts_from_the_warm_up(
+    tiny_model: Models, tiny_tokenizer: Any
+) -> None:
+    def fit(reinforced: int, rate: float) -> sm.Steering:
+        method = RISER(block=1, epochs=3, vectors=2, hidden=16, held_out=0.0)
+        method = replace(method, reinforced=reinforced, reinforced_rate=rate)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            return sm.fit(
+                *(tiny_model("llama"), tiny_tokenizer, pairs(tiny_tokenizer)),
+                method=method,
+                progress=False,
+            )
+
+    once, again, still, none = fit(2, 1e-2), fit(2, 1e-2), fit(2, 1e-12), fit(0, 1e-2)
+    for name, tensor in none.controller.own.items():
+        assert torch.equal(once.controller.own[name], again.controller.own[name])
+        torch.testing.assert_close(still.controller.own[name], tensor)
+    weights = [one.controller.own["layer.1.weight"] for one in (once, none)]
+    assert not torch.equal(*weights)
 
 
 def test_clusters_are_the_means_of_what_lies_together() -> None:

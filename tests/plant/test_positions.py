@@ -13,6 +13,7 @@ from steersman.plant.positions import (
     Positions,
     Regex,
     ResponseTokens,
+    WrittenTokens,
     positions_named,
 )
 from steersman.plant.tokens import Tokens, tokenize
@@ -70,6 +71,9 @@ def test_the_response_of_plain_text_starts_after_its_prompt(tiny_tokenizer: Any)
     (tokens,) = tokenize(tiny_tokenizer, [TEXT], prompts=["the cat said"])
     assert words(tiny_tokenizer, tokens, ResponseTokens()) == TEXT.split()[3:]
     assert words(tiny_tokenizer, tokens, FirstResponseToken()) == ["a"]
+    assert words(tiny_tokenizer, tokens, WrittenTokens()) == TEXT.split()[3:]
+    (whole,) = tokenize(tiny_tokenizer, [TEXT])
+    assert words(tiny_tokenizer, whole, WrittenTokens()) == TEXT.split()
 
 
 def test_text_without_a_response_is_refused_with_what_to_do(tiny_tokenizer: Any) -> None:
@@ -85,6 +89,7 @@ def test_text_without_a_response_is_refused_with_what_to_do(tiny_tokenizer: Any)
         AllTokens(),
         ResponseTokens(),
         FirstResponseToken(),
+        WrittenTokens(),
         AfterMarker("a: b"),
         Regex("^a:?"),
     ],
@@ -96,7 +101,9 @@ def test_every_rule_is_made_again_from_its_name(rule: Positions) -> None:
 
 @pytest.mark.parametrize("name", ["first", "", "marker", "regex", "Last"])
 def test_an_unknown_name_is_refused_with_the_known_ones(name: str) -> None:
-    with pytest.raises(UnknownNameError, match="last, all, response, first-response, marker"):
+    with pytest.raises(
+        UnknownNameError, match="last, all, response, first-response, written, marker"
+    ):
         positions_named(name)
 
 

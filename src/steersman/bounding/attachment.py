@@ -80,6 +80,11 @@ class Attachment:
                 "a bound is of a steering that acts on every prompt, and this one has a condition: "
                 "bound steering.when(None), and give prompts that meet the condition."
             )
+        if self.steering.gate.soft is not None:
+            raise InputError(
+                "a bound is of a linear law, and this steering has a soft gate: bound "
+                "steering.softly(None)."
+            )
         _ = self.law, self.targets
 
     @cached_property

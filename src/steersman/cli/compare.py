@@ -62,6 +62,7 @@ Validation = Annotated[
 Examples = Annotated[
     int, typer.Option("--pairs", min=1, help="Examples of each side to fit on, of each seed.")
 ]
+Maximum = Annotated[float, typer.Option(help="The largest strength that is tried.")]
 Repeats = Annotated[int, typer.Option(min=0, help="How often a batch is timed.")]
 
 
@@ -85,6 +86,7 @@ def compare(
     chat: ChatOption = True,
     shots: Shots = "0",
     positions: PositionsName = None,
+    maximum: Maximum = 8.0,
     evaluations: Evaluations = 16,
     repeats: Repeats = 3,
     batch_size: BatchSize = 16,
@@ -120,6 +122,7 @@ def compare(
             beside=others,
             positions=positions,
             batch_size=batch_size,
+            maximum=maximum,
             evaluations=evaluations,
             repeats=repeats,
             out=folder,

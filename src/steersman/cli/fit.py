@@ -48,10 +48,12 @@ FinalWeight = Annotated[
     float | None, typer.Option(help="Weight of the error after the last block.")
 ]
 DirectionName = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="Along what the feature is pushed: mean, pca, lda, raptor, confident:BETA, max-sim, "
-        "native, rfm, probe, whitened, or one of them with |filter:AXES or |remove:AXES behind it."
+        "native, rfm, probe, whitened, or one of them with |filter:AXES or |remove:AXES behind it; "
+        "by default the method's, mostly mean.",
+        show_default=False,
     ),
 ]
 ObserverName = Annotated[
@@ -96,7 +98,7 @@ def fit(
     qf: FinalWeight = None,
     positions: PositionsName = None,
     tokens: TokensOption = None,
-    direction: DirectionName = "mean",
+    direction: DirectionName = None,
     observer: ObserverName = None,
     jacobian_prompts: JacobianPrompts = 32,
     checkpoint: Checkpoint = None,

@@ -31,7 +31,8 @@ def methods(
 
 def _described(method: "type[Method]") -> Text:
     settings = ", ".join(f"{name} = {value}" for name, value in vars(method()).items())
-    where = "from the prompt's last token on" if method.tokens == "last" else "at every token"
+    said = {"last": "from the prompt's last token on", "all": "at every token"}
+    where = said.get(method.tokens, f"at the tokens {method.tokens!r}")
     several = "several features; " if method.several else ""
     plant = "needs no plant" if method.plant == "none" else "needs a plant"
     return Text.assemble(

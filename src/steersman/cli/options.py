@@ -53,8 +53,9 @@ PositionsName = Annotated[
     str | None,
     typer.Option(
         "--positions",
-        help="Where the direction is read: last, all, response, first-response, marker:TEXT "
-        "or regex:PATTERN; by default the last token, or the continuation of aligned pairs.",
+        help="Where the direction is read: last, all, response, first-response, written, "
+        "marker:TEXT or regex:PATTERN; by default the continuation of aligned pairs, else what the "
+        "method says, mostly the last token.",
         show_default=False,
     ),
 ]

@@ -18,8 +18,9 @@ from steersman.compiling.delta import WeightDelta
 from steersman.compiling.verdict import Verdict
 from steersman.engines import Channel, TokenRule, tokens_named
 from steersman.errors import CompilationError
-from steersman.plant import locate
+from steersman.plant import HookSet, Site, find_sites, locate
 from steersman.plant.bench import Bench
+from steersman.plant.mixing import projected
 from steersman.plant.writers import Writer, Writers, writers
 from steersman.request import Request
 
@@ -51,6 +52,12 @@ def verdict_of(parts: Parts, request: Request, model: nn.Module) -> Verdict:
             "one target for all",
         )
     inputs = _inputs(channel)
+    if parts.gate.soft is not None:
+        return Verdict(
+            "not",
+            "its soft gate makes what it adds depend on the state",
+            "steering.softly(None), for all of it",
+        )
     if inputs is None:
         return Verdict("not", _why_not(request), "execution='plan' with tokens='all'")
     if channel.condition is not None:
@@ -98,12 +105,16 @@ def fold(parts: Parts, request: Request, model: nn.Module, *, approximate: bool)
         raise CompilationError(f"this is not compiled exactly: {found.reason}. {found.advice}")
     inputs = _inputs(channel_of(parts, request, model))
     assert inputs is not None
-    changes = folded(writers(model), inputs)
+    site, found_writers = parts.method.site, writers(model)
+    if site == "block":
+        changes = folded(found_writers, inputs)
+    else:
+        changes = folded_inside(found_writers, inputs, site)
     if not changes:
         raise CompilationError("this schedule adds nothing at any block: nothing to compile.")
     exact = found.verdict == "exact"
     delta = WeightDelta(changes, Base.of(model), exact, found.reason, "bias")
-    _prove(model, delta, inputs)
+    _prove(model, delta, inputs, site)
     return delta
 
 
@@ -129,13 +140,46 @@ def folded(all_writers: Writers, inputs: tuple[Tensor | None, ...]) -> dict[str,
     return changes
 
 
-def _prove(model: nn.Module, delta: WeightDelta, inputs: tuple[Tensor | None, ...]) -> None:
-    """Run a few tokens with the biases: each block's output, held at its input, moves by `u_t`."""
+def folded_inside(
+    all_writers: Writers, inputs: tuple[Tensor | None, ...], site: Site
+) -> dict[str, Change]:
+    """What is added to biases so that block `t` holds `inputs[t]` more at a site.
+
+        heads:  W (a + u) + b = W a + (b + W u)
+
+    Args:
+        all_writers: what writes into the residual stream.
+        inputs: `u_t`, as wide as the site; None of a block that does not act.
+        site: where in the blocks.
+
+    Raises:
+        CompilationError: no bias is at the site.
+    """
+    part = {"heads": "attention", "attention": "attention", "mlp": "mlp"}.get(site)
+    changes: dict[str, Change] = {}
+    for t, u in enumerate(inputs):
+        if u is None or not bool(u.any()):
+            continue
+        some = [w for w in all_writers.each[t] if w.part == part]
+        if len(some) != 1 or some[0].bias is None:
+            raise CompilationError(
+                f"block {t} has no bias that moves what it holds at {site!r} and nothing else: "
+                "attach the steering instead."
+            )
+        push = projected(some[0].module, u) if site == "heads" else u
+        changes[some[0].bias] = Dense(push.expand(some[0].bias_shape).contiguous())
+    return changes
+
+
+def _prove(
+    model: nn.Module, delta: WeightDelta, inputs: tuple[Tensor | None, ...], site: Site
+) -> None:
+    """Run a few tokens with the biases: each block, held at its input, puts out what it should."""
     bench = Bench(model, locate(model))
     with delta.apply(model):
         outputs = bench.run({})
-    for t, (u, before, after) in enumerate(zip(inputs, bench.outputs, outputs, strict=True)):
-        wanted = before if u is None else before + u.to(before)
+    moved = _moved(model, bench, inputs, site)
+    for t, (wanted, before, after) in enumerate(zip(moved, bench.outputs, outputs, strict=True)):
         off = float((after - wanted).norm(dim=-1).max())
         most = _ROUNDINGS * torch.finfo(before.dtype).eps * float(before.norm(dim=-1).max())
         if off > most:
@@ -143,6 +187,23 @@ def _prove(model: nn.Module, delta: WeightDelta, inputs: tuple[Tensor | None, ..
                 f"the bias folded into block {t} moves its output by other than was asked (off by "
                 f"{off:.3g}, rounding explains {most:.3g}): attach the steering instead."
             )
+
+
+def _moved(
+    model: nn.Module, bench: Bench, inputs: tuple[Tensor | None, ...], site: Site
+) -> list[Tensor]:
+    """What every block should put out."""
+    if site == "block":
+        pairs = zip(inputs, bench.outputs, strict=True)
+        return [y if u is None else y + u.to(y) for u, y in pairs]
+
+    def push(t: int, z: Tensor) -> Tensor | None:
+        u = inputs[t]
+        return None if u is None else z + u.to(z)
+
+    with HookSet() as hooks:
+        find_sites(model, site).change(hooks, push)
+        return bench.run({})
 
 
 def _inputs(channel: Channel) -> tuple[Tensor | None, ...] | None:

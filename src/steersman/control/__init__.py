@@ -23,10 +23,12 @@ from steersman.control.field import AffineField
 from steersman.control.flow import FlowLaw, Solver
 from steersman.control.great_circle import GreatCircleLaw
 from steersman.control.law import AffineLaw, Law, Reads
+from steersman.control.length_kept import LengthKept
 from steersman.control.loop import ClosedLoop
 from steersman.control.low_rank import LowRankGains, low_rank_gains
 from steersman.control.lqr import cost, feature_gains, least_errors
 from steersman.control.lyapunov import Lyapunov
+from steersman.control.norm_kept import NormKept
 from steersman.control.observer import DisturbanceObserver
 from steersman.control.one_sided import ClampLaw, Side
 from steersman.control.pid import PIDLaw, PIDState
@@ -41,6 +43,8 @@ from steersman.control.sensitivity import answer, sensitivities
 from steersman.control.setpoint import Absolute, Held, Paper, Reference, Relative, Target
 from steersman.control.simulate import Rollout, plan, reached, simulate
 from steersman.control.sketch import Sketch, SketchBarrier
+from steersman.control.soft import Softly
+from steersman.control.sparse import ActivatedBias, FeatureClamp, SparseLaw
 from steersman.control.spline import spline
 from steersman.control.square_root import feature_lqr
 from steersman.control.stage import Stage
@@ -55,10 +59,15 @@ from steersman.control.subspaces import (
 from steersman.control.system import LTVSystem, Plant
 from steersman.control.toward import Toward
 from steersman.control.trajectory import Trajectory, duality_gap, roll_out
+from steersman.control.turning import TurnLaw
 from steersman.control.units import Units
 from steersman.control.within import Within
 
 __all__ = [
+    "ActivatedBias",
+    "FeatureClamp",
+    "LengthKept",
+    "SparseLaw",
     "ClampLaw",
     "CurveLaw",
     "CylinderLaw",
@@ -96,6 +105,9 @@ __all__ = [
     "AuthorityRow",
     "ClosedLoop",
     "AngularLaw",
+    "NormKept",
+    "Softly",
+    "TurnLaw",
     "Capped",
     "CappedState",
     "Effort",

@@ -71,9 +71,9 @@ class AngularLaw(Stateless):
         return self.H
 
     @cached_property
-    def _planes(self) -> tuple[Tensor, ...]:
-        """`H_t` of each block: views that are not made anew for every token."""
-        return self.H.unbind(0)
+    def _planes(self) -> tuple[tuple[Tensor, Tensor], ...]:
+        """`H_t, H_t'` of each block: views that are not made anew for every token."""
+        return tuple(zip(self.H, self.H.mT, strict=True))
 
     def observe(self, x: Float[Tensor, "rows n"], block: int) -> Float[Tensor, "rows k"]:
         """The angle of each row, in radians between -pi and pi; 0 where no part is in the plane."""
@@ -87,15 +87,44 @@ class AngularLaw(Stateless):
         block: int,
     ) -> tuple[None, Float[Tensor, "rows n"]]:
         """The turn of each row."""
-        z = x @ self._planes[block]
-        angle = _angle(z)
-        turn = reference - angle
-        if self.until is not None:
-            turn = torch.where(torch.sin(self.until[block] - angle) > 0, turn, 0.0)
+        return None, self._turned(x, reference, block) @ self._planes[block][1]
+
+    def added(
+        self,
+        state: None,
+        x: Float[Tensor, "rows n"],
+        reference: Float[Tensor, "rows k"],
+        block: int,
+        y: Float[Tensor, "rows n"],
+    ) -> tuple[None, Float[Tensor, "rows n"]]:
+        """The same, added to what comes out of the block."""
+        return None, torch.addmm(y, self._turned(x, reference, block), self._planes[block][1])
+
+    def _turned(
+        self, x: Float[Tensor, "rows n"], reference: Float[Tensor, "rows k"], block: int
+    ) -> Float[Tensor, "rows 2"]:
+        """`(R(by) - I) z`, what is added within the plane."""
+        z = _complex(x @ self._planes[block][0])
+        by = self._by(z, reference, block)
         # cos(a) - 1 without a difference of two numbers that are nearly equal.
-        half = torch.sin(turn / 2)
-        turned = torch.complex(-2 * half * half, torch.sin(turn)) * _complex(z)
-        return None, torch.view_as_real(turned).squeeze(1) @ self._planes[block].mT
+        half = torch.sin(by / 2)
+        turned = torch.complex(-2 * half * half, torch.sin(by)) * z
+        return torch.view_as_real(turned).squeeze(1)
+
+    def _by(
+        self, z: Complex[Tensor, "rows 1"], reference: Float[Tensor, "rows k"], block: int
+    ) -> Float[Tensor, "rows 1"]:
+        """By how much each row turns."""
+        angle = torch.angle(z)
+        return self._where_short(reference - angle, angle, block)
+
+    def _where_short(
+        self, turn: Float[Tensor, "rows 1"], angle: Float[Tensor, "rows 1"], block: int
+    ) -> Float[Tensor, "rows 1"]:
+        """The turn of the rows that lie short of `until`; none of the others."""
+        if self.until is None:
+            return turn
+        return torch.where(torch.sin(self.until[block] - angle) > 0, turn, 0.0)
 
 
 def _complex(z: Float[Tensor, "rows 2"]) -> Complex[Tensor, "rows 1"]:

@@ -100,6 +100,6 @@ class CurveLaw(Stateless):
         block: int,
     ) -> tuple[None, Float[Tensor, "rows n"]]:
         """The push of each row."""
-        U, (s, own) = self._at[block][0], reference.split(1, dim=1)
+        U, (s, own) = self._at[block][0], reference.tensor_split(2, dim=1)
         known = self.place(torch.full_like(s, self.start), block)
         return None, (self.place(s, block) - torch.lerp(known, x @ U, own)) @ U.mT

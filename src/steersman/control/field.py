@@ -48,8 +48,8 @@ class AffineField(Stateless):
 
     @cached_property
     def _at(self) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
-        """`H_t, G_t, o_t` of each block: views that are not made anew for every token."""
-        return tuple(zip(self.H, self.G, self.o, strict=True))
+        """`H_t, G_t', o_t` of each block: views that are not made anew for every token."""
+        return tuple(zip(self.H, self.G.mT, self.o, strict=True))
 
     def input(
         self,
@@ -60,7 +60,7 @@ class AffineField(Stateless):
     ) -> tuple[None, Float[Tensor, "rows n"]]:
         """`s G_t (o_t + H_t' x)` for each row."""
         H, G, o = self._at[block]
-        return None, (reference * torch.addmm(o, x, H)) @ G.mT
+        return None, (reference * torch.addmm(o, x, H)) @ G
 
     def added(
         self,
@@ -72,4 +72,4 @@ class AffineField(Stateless):
     ) -> tuple[None, Float[Tensor, "rows n"]]:
         """`y + s G_t (o_t + H_t' x)`, in two products."""
         H, G, o = self._at[block]
-        return None, torch.addmm(y, reference * torch.addmm(o, x, H), G.mT)
+        return None, torch.addmm(y, reference * torch.addmm(o, x, H), G)

@@ -62,8 +62,10 @@ class Within(Around[State], Generic[State]):
         return cls(law, w, low, torch.full_like(low, torch.inf))
 
     @cached_property
-    def _at(self) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
-        return tuple(zip(self.w.unsqueeze(-1), self.low, self.high, strict=True))
+    def _at(self) -> tuple[tuple[Tensor, Tensor | None, Tensor], ...]:
+        """`w_t` and its bounds at each block; None for no lower bound."""
+        bounded = (None if bool(low.isneginf()) else low for low in self.low)
+        return tuple(zip(self.w.unsqueeze(-1), bounded, self.high, strict=True))
 
     def holds(self, x: Float[Tensor, "rows n"], block: int) -> Bool[Tensor, "rows 1"]:
         """Which states the law acts on.
@@ -74,7 +76,7 @@ class Within(Around[State], Generic[State]):
         """
         w, low, high = self._at[block]
         p = x.to(self.dtype) @ w
-        return (p > low) & (p < high)
+        return p < high if low is None else (p > low) & (p < high)
 
     def to(self, device: torch.device | str) -> "Within[State]":
         """The same on another device."""
@@ -99,3 +101,15 @@ class Within(Around[State], Generic[State]):
         """The law's input where the predicate holds, zero elsewhere."""
         state, u = self.law.input(state, x, reference, block)
         return state, torch.where(self.holds(x, block), u, 0.0)
+
+    def added(
+        self,
+        state: State,
+        x: Float[Tensor, "rows n"],
+        reference: Float[Tensor, "rows k"],
+        block: int,
+        y: Float[Tensor, "rows n"],
+    ) -> tuple[State, Float[Tensor, "rows n"]]:
+        """What the law makes of the output where the predicate holds, the output elsewhere."""
+        state, moved = self.law.added(state, x, reference, block, y)
+        return state, torch.where(self.holds(x, block), moved, y)

@@ -73,7 +73,9 @@ class Filtered(_Changed):
         InputError: `k` is below 1.
 
     Source:
-        Manifold Steering (Huang et al., arXiv 2505.22411).
+        Manifold Steering (Huang et al., arXiv 2505.22411). Its code is not published, and whether
+        the direction is taken out there or added was not found out: "ablation" takes it out,
+        "activation-addition" adds it.
     """
 
     of: Observer

@@ -34,8 +34,9 @@ class NativeAxis(Observer):
         InputError: a number that cannot be.
 
     Source:
-        Characterising model-native skills (arXiv 2604.17614). How an axis is chosen is ours; there
-        they are tried out one by one.
+        Characterising model-native skills (arXiv 2604.17614), of which only the abstract was read:
+        singular vectors are our reading of its basis. How an axis is chosen is ours; there they are
+        tried out one by one.
     """
 
     axis: int | None = None

@@ -32,7 +32,8 @@ class Purified(Observer):
         ShapeError: they have different states.
 
     Source:
-        Trait purification of arXiv 2509.04794, in the form of a projection.
+        Trait purification of arXiv 2509.04794, in the form of a projection, which is ours. By a
+        second-hand account the unit contrast of the two traits is added there instead.
     """
 
     of: Observer

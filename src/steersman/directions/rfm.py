@@ -18,7 +18,7 @@ class FeatureMachine(Observer):
     """`u` of `feature_machine` with the label 1 on desired and 0 on undesired examples.
 
     Four fifths of the examples are learnt from, and the last fifth chooses; which is fixed, and
-    pairs stay together. Labels by attention instead of the side are for `feature_machine` itself.
+    pairs stay together. The method `attention-guided` has labels by attention instead of the side.
     The sign is that of the difference of the means, the length one.
 
     Sixty kernel fits a state, and six times that for the separation out of sample: much dearer

@@ -14,6 +14,7 @@ from steersman.engines.token_rules import TokenRule
 from steersman.engines.tokens import Tokens, tokens_named
 from steersman.errors import InputError, ShapeError
 from steersman.gating import PromptCondition
+from steersman.plant import Site
 
 
 class Made(NamedTuple):
@@ -56,10 +57,12 @@ class Channel:
         observer: corrects the reference from one token to the next by what was missed.
         moved: by how much the target of each row that it steers is moved; None is not at all.
         condition: holds for the prompts that are steered; None is all of them.
+        site: where in each block the law reads and acts; then it is as wide as that place, and the
+            features that are watched are still those of the residual stream.
 
     Raises:
-        InputError: unknown `tokens`, a rule that cannot be used as it is, or `rows` that name a
-            prompt twice.
+        InputError: unknown `tokens`, a rule that cannot be used as it is, `rows` that name a
+            prompt twice, or a correction of a law that acts inside the blocks.
         ShapeError: `watch` does not fit the law or the names.
         MismatchError: the condition does not fit the law.
     """
@@ -79,6 +82,7 @@ class Channel:
     observer: DisturbanceObserver | None = None
     moved: Float[Tensor, "rows features"] | None = None
     condition: PromptCondition | None = None
+    site: Site = "block"
 
     def __post_init__(self) -> None:
         """Check the parts against each other."""
@@ -88,9 +92,15 @@ class Channel:
             raise InputError(f"rows {self.rows} name a prompt twice.")
         if self.final is None and (self.observer is not None or self.reference.needs_start):
             raise InputError("what is corrected or held is read after the last block: give final.")
+        if self.observer is not None and self.site != "block":
+            raise InputError(
+                f"a law at {self.site!r} does not say how it moves the features, so what was "
+                "missed cannot be corrected: leave correction out."
+            )
+        blocks, features = self.law.blocks, len(self.names)
+        n = self.law.n if self.site == "block" else self.watch.shape[1]
         if self.condition is not None:
-            self.condition.require(self.law.blocks, self.law.n)
-        blocks, n, features = self.law.blocks, self.law.n, len(self.names)
+            self.condition.require(blocks, n)
         if tuple(self.watch.shape) not in {(blocks, n, features), (blocks + 1, n, features)}:
             raise ShapeError(
                 f"watch has shape {tuple(self.watch.shape)}; expected ({blocks}, {n}, {features}), "

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from steersman.engines.channel import Channel
 from steersman.engines.memory import RowMemory
 from steersman.engines.window import Sequences, Window
 from steersman.errors import InputError
@@ -116,9 +117,18 @@ def pooled(
     return torch.where(kept, states, 0.0).sum(dim=1) / kept.sum(dim=1).clamp(min=1)
 
 
-def first_active(laws: Iterable[Any], blocks: int) -> int:
-    """The first block at which any of the laws acts; one more than the last where none does."""
-    acting = [block for law in laws for block in range(blocks) if law.is_active(block)]
+def first_active(channels: Iterable[Channel], blocks: int) -> int:
+    """The last state that is known before any law acts; one more than the last where none does.
+
+    A law adds to a block's output when the state at its input is known; inside a block it acts
+    before.
+    """
+    acting = [
+        block if channel.site == "block" else block - 1
+        for channel in channels
+        for block in range(blocks)
+        if channel.law.is_active(block)
+    ]
     return min(acting, default=blocks + 1)
 
 

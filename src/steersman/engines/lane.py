@@ -1,16 +1,15 @@
 """One forward pass: the rows and tokens that each steering has in it, and its law's state."""
 
-from dataclasses import replace
-
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from steersman.engines.channel import AtPrompt, Channel
+from steersman.engines.channel import Channel
 from steersman.engines.planned import Asked, Plans, offsets_of
 from steersman.engines.recorder import Recorder
+from steersman.engines.rows import copies_of, rows_of
 from steersman.engines.window import Sequences, Window
-from steersman.errors import InputError
+from steersman.plant import Site
 
 
 class Pass:
@@ -39,7 +38,8 @@ class Pass:
         self.skip = skip
         self.passive = False
         self.fired = 0
-        copies = _copies(window.batch, prompts)
+        self.visited: dict[Site, int] = {}
+        copies = copies_of(window.batch, prompts)
         self.lanes = tuple(
             Lane(index, channel, window, sequences, copies, plans)
             for index, channel in enumerate(channels)
@@ -68,7 +68,7 @@ class Lane:
         plans: Plans,
     ) -> None:
         """Which rows and tokens it has."""
-        self.rows = _rows(channel.rows, copies, window)
+        self.rows = rows_of(channel.rows, copies, window)
         opened = channel.rule.open(window, sequences)
         self.open = opened if self.rows is None else opened[self.rows]
         self.count = self.open.numel()
@@ -89,6 +89,7 @@ class Lane:
         self.state = channel.law.init(self.count)
         self.observed: dict[int, Tensor] = {}
         self.nominal: dict[int, Tensor] = {}
+        self.inside: dict[int, Tensor] = {}
 
     def decide(self, fires: Bool[Tensor, " batch"]) -> None:
         """Close the rows whose prompt does not meet the channel's condition."""
@@ -169,18 +170,16 @@ class Lane:
         skip: int,
     ) -> Tensor:
         """The block's output with the law's input added on open tokens of this lane's rows."""
-        if self.planned is not None:
+        if self.planned is not None or channel.site != "block":
             if recorder is not None:
-                mine = x if self.rows is None else x[self.rows]
-                recorder.block(block, mine, None, None, skip, self.nominal.get(block))
-            known = self.planned.inputs[block]
-            return y if known is None or self.fully is False else self._placed(y, known)
+                mine, u = x if self.rows is None else x[self.rows], self.inside.pop(block, None)
+                recorder.block(block, mine, None, u, skip, self.nominal.get(block))
+            return y if self.planned is None or channel.site != "block" else self._known(block, y)
         acts = channel.acting[block]
         if recorder is None and not acts:
             return y
         states = self._states(_read(channel, x, y))
-        offset = self._offsets(channel)[block]
-        reference = self.reference.joined(offset, self.observed.get(block))
+        reference = self._wanted(channel, block)
         if recorder is None and self._alone(channel) and y.dtype == x.dtype == channel.law.dtype:
             out = y.reshape(states.shape)
             self.state, moved = channel.law.added(self.state, states, reference, block, out)
@@ -199,6 +198,39 @@ class Lane:
         if u is None or not acts:
             return y
         return self._placed(y, u)
+
+    def steer_inside(self, channel: Channel, block: int, z: Tensor, kept: bool) -> Tensor:
+        """What a part of the block holds with the law's input added, likewise.
+
+        Args:
+            channel: the steering, whose site this is.
+            block: which block.
+            z: what the part holds, `(rows, tokens, width)`.
+            kept: keep what is added for the record of the block, which `steer` then makes.
+        """
+        if self.planned is not None:
+            return self._known(block, z)
+        if self.fully is False or not channel.acting[block]:
+            return z
+        states, reference = self._states(z), self._wanted(channel, block)
+        if not kept and self._alone(channel) and z.dtype == channel.law.dtype:
+            out = z.reshape(states.shape)
+            self.state, moved = channel.law.added(self.state, states, reference, block, out)
+            return moved.view(z.shape)
+        self.state, u = channel.law.step(self.state, states, reference, block)
+        u = u.view(*self.open.shape, z.shape[-1])
+        if kept:
+            self.inside[block] = u
+        return self._placed(z, u)
+
+    def _wanted(self, channel: Channel, block: int) -> Tensor:
+        """Where every token's observations should be at a block."""
+        return self.reference.joined(self._offsets(channel)[block], self.observed.get(block))
+
+    def _known(self, block: int, y: Tensor) -> Tensor:
+        """With the plan's input added, where there is one."""
+        known = None if self.planned is None else self.planned.inputs[block]
+        return y if known is None or self.fully is False else self._placed(y, known)
 
     def _alone(self, channel: Channel) -> bool:
         """Whether the law may add to the block's output by itself: nothing else asks what it adds.
@@ -245,83 +277,9 @@ def _read(channel: Channel, x: Tensor, y: Tensor) -> Tensor:
     return x if channel.law.reads == "input" else y
 
 
-def made_for(channel: Channel, window: Window, prompts: int | None, owner: object) -> Channel:
-    """The channel with its law for the prompts of this batch, where it is made for them."""
-    if channel.at_prompt is None:
-        return channel
-    if window.ids is None or window.cached:
-        raise InputError(
-            "a law that is made for each prompt needs the token ids of the whole prompt: call the "
-            "model with input_ids and without an earlier cache, or attach with relinearize='fit'"
-        )
-    rows = _rows(channel.rows, _copies(window.batch, prompts), window)
-    return _made(channel, channel.at_prompt, window.ids, window.valid, rows, owner)
-
-
-def remade_for(
-    channel: Channel,
-    window: Window,
-    known: Int[Tensor, "rows columns 2"] | None,
-    prompts: int | None,
-    owner: object,
-) -> Channel:
-    """The channel with its law for the token that is about to pass, where it is made for each.
-
-    Args:
-        channel: the steering.
-        window: the token, one a row, behind a cache.
-        known: ids of the whole sequence so far, this token's included, and which are real.
-        prompts: how many prompts a batch holds, where that is known.
-        owner: who holds hooks on the model meanwhile.
-
-    Raises:
-        InputError: more than one token passes, or there is no cache: then tokens that had laws of
-            their own would be run again.
-    """
-    if channel.at_token is None:
-        return channel
-    if known is None or not window.cached or window.length != 1:
-        raise InputError(
-            "a law that is made for each token needs one token at a time behind a cache: generate "
-            "with use_cache=True from input_ids, or attach with relinearize='prompt'"
-        )
-    rows = _rows(channel.rows, _copies(window.batch, prompts), window)
-    return _made(channel, channel.at_token, known[..., 0], known[..., 1].bool(), rows, owner)
-
-
-def _made(
-    channel: Channel,
-    make: AtPrompt,
-    ids: Int[Tensor, "rows columns"],
-    valid: Bool[Tensor, "rows columns"],
-    rows: Tensor | None,
-    owner: object,
-) -> Channel:
-    chosen = range(len(ids)) if rows is None else rows.tolist()
-    made = make(tuple(ids[row][valid[row]] for row in chosen), owner)
-    return replace(channel, law=made.law, units=made.units, moved=made.moved)
-
-
 def _fully(opened: Tensor) -> bool | None:
     """Whether every token is open, or none is; None where some are, or asking makes a GPU wait."""
     if opened.device.type != "cpu":
         return None
     count = int(torch.count_nonzero(opened))
     return bool(count) if count in (0, opened.numel()) else None
-
-
-def _copies(batch: int, prompts: int | None) -> int:
-    if prompts is None:
-        return batch
-    if batch % prompts:
-        raise InputError(
-            f"the steering names {prompts} prompts; a batch of {batch} rows is no multiple of it"
-        )
-    return batch // prompts
-
-
-def _rows(rows: tuple[int, ...] | None, copies: int, window: Window) -> Tensor | None:
-    if rows is None:
-        return None
-    every = [row * copies + copy for row in rows for copy in range(copies)]
-    return torch.tensor(every, dtype=torch.long, device=window.valid.device)

@@ -148,7 +148,9 @@ class Recorder:
         self._waiting.clear()
         x, u = torch.stack([one.x for one in shown]).detach(), None
         if self._effort is None:
-            u = torch.stack([torch.zeros_like(one.x) if one.u is None else one.u for one in shown])
+            # Inside a block an input may be of another width than the states are.
+            nothing = torch.zeros_like(next((o.u for o in shown if o.u is not None), shown[0].x))
+            u = torch.stack([nothing if one.u is None else one.u for one in shown])
         setpoint, nominal = (
             _with_gaps([one.setpoint for one in shown]),
             _with_gaps([one.nominal for one in shown]),

@@ -14,18 +14,32 @@ import torch
 from torch import nn
 
 from steersman.engines.channel import Channel
-from steersman.engines.deciding import Deciding, Verdicts, first_active, run_bare
-from steersman.engines.lane import Pass, made_for, remade_for
+from steersman.engines.conditions import Conditions
+from steersman.engines.corrections import Corrections
+from steersman.engines.deciding import run_bare
+from steersman.engines.inside import Inside
+from steersman.engines.lane import Pass
 from steersman.engines.memory import RowMemory
 from steersman.engines.mirror import Mirror
 from steersman.engines.nominal import NominalRun
 from steersman.engines.planned import Plans
 from steersman.engines.recorder import Recorder
+from steersman.engines.renewal import made_for, remade_for
 from steersman.engines.standing import Standing
 from steersman.engines.trace import Trace
 from steersman.engines.window import Sequences, Window, read_window
 from steersman.errors import ArchitectureError, AttachedError, InputError, MismatchError
-from steersman.plant import Blocks, HookSet, hidden_in, hidden_out, owners, unwrap, with_hidden
+from steersman.plant import (
+    Blocks,
+    HookSet,
+    Site,
+    at_tokens,
+    hidden_in,
+    hidden_out,
+    owners,
+    unwrap,
+    with_hidden,
+)
 
 
 class Run:
@@ -56,11 +70,13 @@ class Run:
         trace: bool = True,
     ) -> None:
         """Check that every law fits the model; nothing is hooked yet."""
+        self._inside = Inside.of(model, channels)
         for channel in channels:
-            if (channel.law.blocks, channel.law.n) != (len(blocks), blocks.n):
+            n = self._inside.width(channel.site, blocks.n)
+            if (channel.law.blocks, channel.law.n) != (len(blocks), n):
                 raise MismatchError(
                     f"the steering is for {channel.law.blocks} blocks of width {channel.law.n}; "
-                    f"this model has {len(blocks)} of width {blocks.n}. Fit a steering on it."
+                    f"this model has {len(blocks)} of width {n}. Fit a steering on it."
                 )
         self._model = unwrap(model)
         self._blocks = blocks
@@ -69,14 +85,13 @@ class Run:
         self._traced = trace
         self._sequences = Sequences(prompt_length)
         self._relative = tuple(i for i, c in enumerate(channels) if c.reference.needs_nominal)
-        self._corrections = {i: RowMemory() for i, c in enumerate(channels) if c.observer}
-        self._conditions = {i: c.condition for i, c in enumerate(channels) if c.condition}
-        self._verdicts = {i: Verdicts() for i in self._conditions}
-        self._deciding: Deciding | None = None
+        self._corrections = Corrections(channels)
+        self._conditions = Conditions(channels)
         self._known = RowMemory()
         self._anew = any(channel.at_token for channel in channels)
-        self._memories = (self._known, *self._corrections.values(), *self._verdicts.values())
-        self._remembers = self._anew or bool(self._corrections) or bool(self._verdicts)
+        kept = (*self._corrections.memories, *self._conditions.memories)
+        self._memories = (self._known, *kept)
+        self._remembers = self._anew or bool(kept)
         self._mirror = Mirror(self._memories if self._remembers else ())
         self._nominal = NominalRun(self._model, self._mirror) if self._relative else None
         self._hooks: HookSet | None = None
@@ -109,6 +124,7 @@ class Run:
             self._hooks.before(self._model, self._before_model)
             for block, module in enumerate(self._blocks.modules):
                 self._hooks.after(module, partial(self._after_block, block))
+            self._inside.enter(self._hooks, self._at_site)
             self._hooks.after(self._model, self._after_model)
         except BaseException:
             self.close()
@@ -167,14 +183,14 @@ class Run:
             InputError: a law is made for each prompt or token, or makes up for what the last one
                 missed, of which another run knows nothing.
         """
-        if self._anew or self._corrections or any(c.at_prompt for c in self._channels):
+        made = any(c.at_prompt for c in self._channels)
+        if self._anew or made or self._corrections.channels:
             raise InputError(
                 "rows that another run has begun can be taken over only with relinearize='fit' and "
                 "without a correction"
             )
         self._sequences.resume(standing.ends, standing.columns)
-        for index, fired in standing.fired.items():
-            self._verdicts[index].decide(fired)
+        self._conditions.resume(standing.fired)
         if self._nominal is not None:
             self._nominal.resume(standing.cache, standing.nominal)
         if self._traced:
@@ -189,13 +205,12 @@ class Run:
         Raises:
             InputError: no pass has begun.
         """
-        decided = {index: one.decided for index, one in self._verdicts.items()}
         return Standing(
             cache=cache,
             columns=self._sequences.seen,
             ends=self._sequences.starts,
             nominal=None if self._nominal is None else self._nominal.cache,
-            fired={index: fired for index, fired in decided.items() if fired is not None},
+            fired=dict(self._conditions.decided()),
         )
 
     def _before_model(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -211,19 +226,16 @@ class Run:
         skip = min(window.length, max(0, self._sequences.seen - window.first))
         channels = self._channels_on(window.valid.device)
         self._pass = Pass(channels, window, self._sequences, self._prompts, skip, self._plans)
-        for index, verdicts in self._verdicts.items():
-            if verdicts.decided is not None:
-                self._pass.lanes[index].decide(verdicts.decided)
+        for index, fires in self._conditions.decided():
+            self._pass.lanes[index].decide(fires)
         if self._traced:
             for lane, recorder in zip(self._pass.lanes, self._recorders[-1], strict=True):
                 effort = None if lane.planned is None else lane.planned.effort
                 recorder.tokens(*lane.tokens(window, skip), effort)
                 if lane.fires is not None:
                     recorder.decided(lane.fires, lane.open[:, skip:])
-        for index, memory in self._corrections.items():
-            known = memory.read(window.first, window.length)
-            if known is not None:
-                self._pass.lanes[index].corrected(known)
+        for index, known in self._corrections.known(window):
+            self._pass.lanes[index].corrected(known)
         if self._nominal is not None:
             self._pass.passive = True
             try:
@@ -234,7 +246,7 @@ class Run:
 
     def _begin(self, window: Window) -> None:
         """A new sequence: laws that are made for each prompt, and a fresh record."""
-        self._deciding = None
+        self._conditions.forget()
         for memory in self._memories:
             memory.forget()
         if any(channel.at_prompt for channel in self._channels):
@@ -251,11 +263,9 @@ class Run:
         The unsteered run tells it, where there is one; or this very pass, where all of it is known
         before any law acts; or else the prompts run once more beforehand.
         """
-        if not self._conditions:
-            return
-        self._deciding = Deciding(self._conditions, window, self._sequences)
-        acts = first_active((channel.law for channel in self._channels), len(self._blocks))
-        if self._nominal is None and self._deciding.deepest > acts:
+        self._conditions.begin(window, self._sequences)
+        late = self._conditions.too_late(self._channels, len(self._blocks))
+        if late and self._nominal is None:
             self._pass, self._asleep = None, True
             try:
                 run_bare(self._model, args, kwargs)
@@ -264,20 +274,13 @@ class Run:
 
     def _read(self, state: int, x: torch.Tensor) -> None:
         """Show one state to the conditions; where they know enough, close the rows they do not."""
-        if self._deciding is None:
-            return
-        self._deciding.see(state, x)
-        if not self._deciding.complete:
-            return
-        for index, fires in self._deciding.verdicts().items():
-            self._verdicts[index].decide(fires)
+        for index, fires in self._conditions.see(state, x):
             if self._pass is not None:
                 lane = self._pass.lanes[index]
                 lane.decide(fires)
                 if self._traced and lane.fires is not None:
                     steered = lane.open[:, self._pass.skip :]
                     self._recorders[-1][index].decided(lane.fires, steered)
-        self._deciding = None
 
     def _renew(self, window: Window, begins: bool) -> None:
         """Take note of the ids; laws that are made for each token, where one is generated."""
@@ -297,20 +300,6 @@ class Run:
         finally:
             self._asleep = False
 
-    def _learn(self, current: Pass) -> None:
-        """What every row's last token missed, for the token behind it."""
-        if not self._corrections:
-            return
-        window, channels = current.window, self._channels_on(current.window.valid.device)
-        for index, memory in self._corrections.items():
-            channel = channels[index]
-            known = memory.read(window.first, window.length)
-            if known is None:
-                features = len(channel.names)
-                known = channel.watch.new_zeros(window.batch, window.length, features)
-            behind = current.lanes[index].next_correction(channel, known[:, -1])
-            memory.write(window.first, torch.cat([known, behind.unsqueeze(1)], dim=1))
-
     def _after_model(self, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         if self._asleep:
             return
@@ -320,10 +309,11 @@ class Run:
                 f"steering reached {current.fired} of {len(self._blocks)} blocks: this model does "
                 "not run its blocks once each in a forward pass"
             )
+        self._inside.require_all(current, len(self._blocks))
         if self._traced:
             for recorder in self._recorders[-1]:
                 recorder.settle()
-        self._learn(current)
+        self._corrections.learn(current, self._channels_on(current.window.valid.device))
         if self._nominal is not None:
             self._nominal.after(output)
         self._follow(kwargs, output)
@@ -340,7 +330,7 @@ class Run:
     def _after_block(
         self, block: int, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
     ) -> Any:
-        if self._deciding is not None:
+        if self._conditions.asking:
             self._read(block, hidden_in(args, kwargs))
             if block + 1 == len(self._blocks):
                 self._read(block + 1, hidden_out(output))
@@ -354,7 +344,8 @@ class Run:
         if current.passive:
             for index in self._relative:
                 lane, channel = current.lanes[index], channels[index]
-                lane.remember(channel, block, x, y)
+                if channel.site == "block":
+                    lane.remember(channel, block, x, y)
                 if self._traced:
                     lane.show_nominal(channel, block, x)
                 if last:
@@ -370,13 +361,30 @@ class Run:
                 continue
             y = lane.steer(channel, block, x, y, recorder, current.skip)
         if last:
-            for index in self._corrections:
+            for index in self._corrections.channels:
                 current.lanes[index].end(channels[index], y)
         if last and self._traced:
             for index, channel in enumerate(channels):
                 recorder = self._recorders[-1][index]
                 current.lanes[index].show_final(channel, y, recorder, current.skip)
         return output if y is before else with_hidden(output, y)
+
+    def _at_site(self, site: Site, block: int, z: torch.Tensor) -> torch.Tensor | None:
+        """What a block holds at a site with the inputs of the laws there added; None as it was."""
+        if self._asleep:
+            return None
+        current = self._current()
+        channels = self._channels_on(z.device)
+        before = at_tokens(z, *current.window.valid.shape)
+        now = before
+        current.visited[site] = current.visited.get(site, 0) + 1
+        for index in self._inside.at(site):
+            lane, channel = current.lanes[index], channels[index]
+            if not current.passive:
+                now = lane.steer_inside(channel, block, now, self._traced)
+            elif index in self._relative:
+                lane.remember(channel, block, now, now)
+        return None if now is before else now.view(z.shape)
 
     def _current(self) -> Pass:
         if self._pass is None:

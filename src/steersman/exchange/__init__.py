@@ -1,9 +1,8 @@
 """What other tools write, read as data, and what they read, written: one format a file."""
 
-from steersman.exchange.autoencoder import SparseAutoencoder
+from steersman.autoencoders import SparseAutoencoder, read_sae
 from steersman.exchange.crossing import export_vectors, import_vectors
 from steersman.exchange.formats import FormatName, read_vectors, write_vectors
-from steersman.exchange.sae_lens import read_sae
 from steersman.exchange.vectors import Vectors
 
 __all__ = [

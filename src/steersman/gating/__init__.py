@@ -10,8 +10,10 @@ from steersman.gating.condition import (
     Reading,
     Resembles,
 )
+from steersman.gating.fitted import resembling
 from steersman.gating.gate import Gate
 from steersman.gating.similarity import SIMILARITIES, SimilarityName, similarity
+from steersman.gating.soft import SoftGate
 from steersman.gating.vectors import VECTORS, VectorName, condition_vectors
 
 __all__ = [
@@ -27,9 +29,11 @@ __all__ = [
     "Reading",
     "Resembles",
     "SimilarityName",
+    "SoftGate",
     "VectorName",
     "choose",
     "condition_vectors",
     "f1",
+    "resembling",
     "similarity",
 ]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from steersman.gating.condition import PromptCondition
+from steersman.gating.soft import SoftGate
 
 
 @dataclass(frozen=True, eq=False)
@@ -12,10 +13,12 @@ class Gate:
     Args:
         tokens: the name of a rule for tokens; None leaves it to the method.
         condition: holds for the prompts that are steered; None is all of them.
+        soft: how much each token is steered; None is wholly.
     """
 
     tokens: str | None = None
     condition: PromptCondition | None = None
+    soft: SoftGate | None = None
 
     @property
     def sentence(self) -> str:
@@ -25,4 +28,6 @@ class Gate:
             parts.append(f"tokens {self.tokens!r}")
         if self.condition is not None:
             parts.append(f"prompts for which {self.condition.sentence}")
+        if self.soft is not None:
+            parts.append(self.soft.sentence)
         return "; ".join(parts)

@@ -3,18 +3,22 @@
 from steersman.errors import UnknownNameError
 from steersman.methods.ablation import Ablation
 from steersman.methods.addition import ActivationAddition
+from steersman.methods.alphasteer import AlphaSteer
 from steersman.methods.alqr import ALQR, ALQRPlus
 from steersman.methods.angular import AngularSteering
+from steersman.methods.attention_guided import AttentionGuided
 from steersman.methods.austeer import AUSteer
 from steersman.methods.axes import ParametricAxes
 from steersman.methods.base import (
     AlignedStates,
+    AtSite,
     Controller,
     Evidence,
     ExecutionName,
     Means,
     Method,
     PlantKind,
+    Prompts,
     Read,
     ReferenceName,
     Reread,
@@ -22,16 +26,31 @@ from steersman.methods.base import (
     Sides,
 )
 from steersman.methods.bipo import BiPO
+from steersman.methods.caa import CAA, ActAdd
+from steersman.methods.cast import CAST
 from steersman.methods.cdas import CDAS
 from steersman.methods.clamp import Clamp
+from steersman.methods.confst import ConfST
+from steersman.methods.contrasts import (
+    BiasMitigation,
+    LanguageShift,
+    Personality,
+    RefusalAddition,
+    ShiftOfMeans,
+)
 from steersman.methods.counterfactual import Counterfactual
 from steersman.methods.coupling import Coupling, coupling
 from steersman.methods.cylinder import Cylinder
 from steersman.methods.feature_lqr import FeatureLQR
+from steersman.methods.function_vectors import FunctionVectors
+from steersman.methods.grains import GrAInS
 from steersman.methods.great_circle import GreatCircle
 from steersman.methods.guiding_giants import GuidingGiants
 from steersman.methods.half_space import StMP, StTP, SwFC
+from steersman.methods.iti import ITI
 from steersman.methods.iti_residual import ITIResidual
+from steersman.methods.langfir import LangFIR, LangFIRAblation
+from steersman.methods.lf_steering import LFSteering
 from steersman.methods.lineas import LinEAS
 from steersman.methods.manifold import Manifold
 from steersman.methods.odesteer import ODESteer, StepODESteer
@@ -40,9 +59,13 @@ from steersman.methods.open_loop import OpenLoopLQR
 from steersman.methods.pid import SPID, ProportionalAddition
 from steersman.methods.pid_steering import PIDSteering, PIDSteeringOnce
 from steersman.methods.pre_control import PreControl
-from steersman.methods.presets import PRESETS, Preset, preset
 from steersman.methods.prosv import PrOSV
+from steersman.methods.raptor import RAPTOR
+from steersman.methods.reasoning import Efficiency, OverthinkManifold, Seal
+from steersman.methods.repe import RepE
 from steersman.methods.riser import RISER
+from steersman.methods.sae_feature import SAEClamp, SAEFeature
+from steersman.methods.selective import SelectiveSteering
 from steersman.methods.target_probability import TargetProbability
 from steersman.methods.tracking import Tracking
 from steersman.methods.transport import LinearAcT, MeanAcT
@@ -68,7 +91,12 @@ _ALL = (
     StTP,
     StMP,
     TargetProbability,
+    ITI,
+    ITI,
     ITIResidual,
+    FunctionVectors,
+    FunctionVectors,
+    AttentionGuided,
     AUSteer,
     MeanAcT,
     LinearAcT,
@@ -86,6 +114,28 @@ _ALL = (
     GuidingGiants,
     PreControl,
     RISER,
+    CAA,
+    ActAdd,
+    RepE,
+    ConfST,
+    RAPTOR,
+    CAST,
+    Seal,
+    Efficiency,
+    BiasMitigation,
+    Personality,
+    RefusalAddition,
+    LanguageShift,
+    ShiftOfMeans,
+    OverthinkManifold,
+    SelectiveSteering,
+    AlphaSteer,
+    SAEFeature,
+    SAEClamp,
+    LangFIR,
+    LangFIRAblation,
+    LFSteering,
+    GrAInS,
 )
 METHODS: dict[str, type[Method]] = {method.name: method for method in _ALL}
 
@@ -104,19 +154,42 @@ def method_named(name: str) -> type[Method]:
 __all__ = [
     "ALQR",
     "METHODS",
-    "PRESETS",
+    "CAA",
+    "CAST",
+    "RAPTOR",
+    "ActAdd",
+    "AlphaSteer",
+    "BiasMitigation",
+    "ConfST",
+    "Efficiency",
+    "LanguageShift",
+    "OverthinkManifold",
+    "Personality",
+    "Prompts",
+    "RefusalAddition",
+    "RepE",
+    "Seal",
+    "SelectiveSteering",
+    "ShiftOfMeans",
     "SPID",
     "ActivationAddition",
     "AlignedStates",
+    "AtSite",
     "ALQRPlus",
     "AngularSteering",
     "BiPO",
     "CDAS",
+    "GrAInS",
     "GuidingGiants",
+    "LangFIR",
+    "LangFIRAblation",
+    "LFSteering",
     "LinEAS",
     "PreControl",
     "PrOSV",
     "RISER",
+    "SAEClamp",
+    "SAEFeature",
     "Clamp",
     "Controller",
     "Counterfactual",
@@ -124,6 +197,7 @@ __all__ = [
     "Evidence",
     "ExecutionName",
     "FeatureLQR",
+    "FunctionVectors",
     "GivenVectors",
     "Means",
     "Method",
@@ -141,16 +215,16 @@ __all__ = [
     "coupling",
     "Tracking",
     "method_named",
-    "Preset",
-    "preset",
     "Reread",
     "Ablation",
     "SwFC",
     "StTP",
     "StMP",
     "TargetProbability",
+    "ITI",
     "ITIResidual",
     "AUSteer",
+    "AttentionGuided",
     "MeanAcT",
     "LinearAcT",
     "GreatCircle",

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Site = Literal["through the block", "block output"]
-"""What a law reads and where it acts: a block's input and its output, or its output alone."""
+Site = Literal["through the block", "block output", "attention heads", "block output or inside"]
+"""What a law reads and where it acts: a block's input and its output; its output alone; its
+attention heads; or a place that can be chosen."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class About:
         verified: against what it was checked.
         site: what it reads, and where it acts.
         trained: whether the model is run backwards to fit it.
+        rereads: whether examples run again, under what is known so far, for each block that acts;
+            all others run every example once.
     """
 
     paper: str
@@ -28,3 +31,4 @@ class About:
     verified: str
     site: Site = "through the block"
     trained: bool = False
+    rereads: bool = False

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from steersman.control import Absolute, AngularLaw, Reads, Reference, Relative, Target, Units
-from steersman.directions import Direction, Features
+from steersman.directions import Features
 from steersman.errors import InputError
 from steersman.methods.about import About
 from steersman.methods.acting import acting
@@ -24,6 +24,7 @@ from steersman.methods.base import (
     Settled,
 )
 from steersman.methods.choosing import chosen_blocks, with_blocks
+from steersman.plant import Site
 
 Plane = Literal["means", "contrasts"]
 Gate = Literal["all", "undesired"]
@@ -56,11 +57,15 @@ class AngularSteering(Method):
         blocks: which blocks may act, by number or by what the examples show, "top:K", "probe:K"
             or "opposed"; empty is all of them. "opposed" are those where the feature of the two
             means has opposite signs, as in the published selective form.
+        reads: whether a block's input or its output is turned, in the residual stream.
+        site: the residual stream; or "attention-norm" or "mlp-norm", the published places, of
+            which both are steered by two steerings side by side; or any other inside the blocks.
 
     Source:
         Angular Steering, https://github.com/lone17/angular-steering (absolute, adaptive); Selective
         Steering, https://github.com/knoveleng/steering (relative, chosen layers). Both turn the
-        outputs of normalisation layers; here it is the residual stream that turns.
+        outputs of normalisation layers; here it is the residual stream that turns unless `site`
+        says otherwise, and "opposed" and "top:K" go by the residual stream in any case.
     """
 
     name: ClassVar[str] = "angular"
@@ -80,6 +85,7 @@ class AngularSteering(Method):
     gate: Gate = "all"
     blocks: str | tuple[int, ...] = ()
     reads: Reads = "input"
+    site: Site = "block"
 
     def settled(self, evidence: Evidence) -> Settled:
         """With the blocks that act, where they were left to the examples.
@@ -98,14 +104,13 @@ class AngularSteering(Method):
         """
         self._require_known()
         blocks = chosen_blocks(self.blocks, evidence)
-        means = evidence.require_read(self.name)(None)
+        means, contrast, turned = self._seen(evidence)
         find = _of_the_means if self.plane == "means" else _of_the_contrasts
-        H = self._read(find(means, evidence.direction))
+        H = find(means, contrast)[turned]
+        means = Means(means.desired[turned], means.undesired[turned])
         acts = acting(blocks, len(H))
         H[[block for block in range(len(H)) if block not in acts]] = 0
-        H, undesired, between = _counterclockwise(
-            H, Means(self._read(means.desired), self._read(means.undesired))
-        )
+        H, undesired, between = _counterclockwise(H, means)
         if not bool((H.any(dim=2).any(dim=1) & (between > 0)).any()):
             raise InputError("the two means point the same way at every block that may act.")
         H, shifts = H.float(), torch.stack([undesired, between], dim=1).float()
@@ -128,9 +133,15 @@ class AngularSteering(Method):
         undesired, between = controller.shifts[:, :1], controller.shifts[:, 1:]
         return Absolute(strength), Units(between, undesired[..., 0])
 
-    def _read(self, states: Float[Tensor, "states *rest"]) -> Float[Tensor, "blocks *rest"]:
-        """Of every block, the state that is turned."""
-        return states[:-1] if self.reads == "input" else states[1:]
+    def _seen(self, evidence: Evidence) -> tuple[Means, Float[Tensor, "states n"], slice]:
+        """The two means, along what they differ, and which of them are turned at the blocks."""
+        if self.site != "block":
+            at = evidence.where_it_learns(self)
+            means = Means(*(side.mean(0, dtype=torch.float64) for side in at[:2]))
+            return means, means.contrast, slice(None)
+        turned = slice(None, -1) if self.reads == "input" else slice(1, None)
+        means = evidence.require_read(self.name)(None)
+        return means, evidence.direction.contrast, turned
 
     def _require_known(self) -> None:
         for name, kind in (("plane", Plane), ("gate", Gate), ("reads", Reads)):
@@ -163,21 +174,23 @@ def _angles(
     return torch.atan2(z[:, 1], z[:, 0])
 
 
-def _of_the_means(means: Means, direction: Direction) -> Float[Tensor, "states n 2"]:
+def _of_the_means(means: Means, contrast: Float[Tensor, "states n"]) -> Float[Tensor, "states n 2"]:
     """What the two means have in common, and the contrast; zero where they span no plane."""
-    v = normalize(direction.contrast.double(), dim=1)
+    v = normalize(contrast.double(), dim=1)
     common = _beside((means.desired + means.undesired).double(), v)
     spans = (common.any(dim=1) & v.any(dim=1)).to(v)[:, None]
     return torch.stack([spans * common, spans * v], dim=-1)
 
 
-def _of_the_contrasts(means: Means, direction: Direction) -> Float[Tensor, "states n 2"]:
+def _of_the_contrasts(
+    means: Means, contrast: Float[Tensor, "states n"]
+) -> Float[Tensor, "states n 2"]:
     """One plane for all: the contrast most like the others, and what the contrasts vary along.
 
     Raises:
         InputError: the contrasts all lie on one line.
     """
-    v = normalize(direction.contrast.double(), dim=1)
+    v = normalize(contrast.double(), dim=1)
     differs = v.any(dim=1)
     known = v[differs]
     first = known[(known @ known.mT).mean(dim=1).argmax()]

@@ -1,4 +1,4 @@
-"""AUSteer: single coordinates of the residual stream, multiplied."""
+"""AUSteer: single coordinates of what the blocks hold, multiplied."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,7 +11,8 @@ from steersman.control import DiagonalField
 from steersman.errors import InputError
 from steersman.methods.about import About
 from steersman.methods.amount import Amount
-from steersman.methods.base import Controller, Evidence, Sides
+from steersman.methods.base import Controller, Evidence
+from steersman.plant import Site
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,13 @@ class AUSteer(Amount):
 
     Args:
         k: how many coordinates.
+        site: what the coordinates are of: a block's output, "heads" or "mlp", the three published
+            ones, or another place in the block.
         alpha: the strength. Published values go from 8 to 100, with k from 2 to 100, tuned for each
             task and model: calibrate on examples of your own.
 
     Source:
-        AUSteer, https://github.com/zijian678/AUSteer, at a block's output, one of the three sites
-        there, with its defaults.
+        AUSteer, https://github.com/zijian678/AUSteer, with its defaults.
     """
 
     name: ClassVar[str] = "austeer"
@@ -44,11 +46,12 @@ class AUSteer(Amount):
         setpoint="gain of each coordinate",
         controller="diagonal",
         verified="the formula written out",
-        site="block output",
+        site="block output or inside",
     )
 
     k: int = 10
     alpha: float = 5.0
+    site: Site = "block"
 
     def solve(self, evidence: Evidence) -> Controller:
         """The slopes of the chosen coordinates.
@@ -56,13 +59,13 @@ class AUSteer(Amount):
         Raises:
             InputError: no pairs to learn from, or no coordinates to choose.
         """
-        sides = evidence.require_sides(self.name)
+        sides = evidence.where_it_learns(self)
         if len(sides.desired) != len(sides.undesired):
             raise InputError(
                 f"{self.name} compares the two sides of each pair, and there are "
                 f"{len(sides.desired)} desired and {len(sides.undesired)} undesired examples."
             )
-        beta = momentum(sides)
+        beta = momentum(sides.desired, sides.undesired)
         if not 1 <= self.k <= beta.numel():
             raise InputError(f"k is {self.k}; there are {beta.numel()} coordinates.")
         order = beta.abs().flatten().sort(descending=True, stable=True).indices
@@ -77,13 +80,15 @@ class AUSteer(Amount):
         return DiagonalField(omega, torch.zeros_like(omega))
 
 
-def momentum(sides: Sides) -> Float[Tensor, "blocks n"]:
-    """`beta` of every coordinate behind every block, between -1 and 1, float64.
+def momentum(
+    desired: Float[Tensor, "pairs blocks width"], undesired: Float[Tensor, "pairs blocks width"]
+) -> Float[Tensor, "blocks width"]:
+    """`beta` of every coordinate of every block, between -1 and 1, float64.
 
     Args:
-        sides: paired states.
+        desired: what the desired example of each pair shows.
+        undesired: the undesired one.
     """
-    desired, undesired = (side[:, 1:] for side in sides)
     above = (desired > undesired).double().mean(0)
     below = (desired < undesired).double().mean(0)
     return torch.where(above < below, -below, above)

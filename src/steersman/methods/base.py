@@ -25,7 +25,9 @@ from steersman.control import (
 from steersman.diagnostics import Diagnostic
 from steersman.directions import Direction, Features, Natural
 from steersman.errors import InputError
+from steersman.gating import Gate
 from steersman.methods.about import About
+from steersman.plant import Site
 from steersman.training import Bench
 
 ReferenceName = Literal["relative", "absolute"]
@@ -154,6 +156,32 @@ class Sides(NamedTuple):
     undesired: Float[Tensor, "undesired states n"]
 
 
+class AtSite(NamedTuple):
+    """What every block holds at a site, one row an example.
+
+    Attributes:
+        desired: of every desired example.
+        undesired: of every undesired one.
+        heads: how many attention heads lie side by side in the width; 0 where none do.
+    """
+
+    desired: Float[Tensor, "desired blocks width"]
+    undesired: Float[Tensor, "undesired blocks width"]
+    heads: int = 0
+
+
+class Prompts(NamedTuple):
+    """Whole examples as a condition on a prompt reads them.
+
+    Attributes:
+        sides: the means over each example's tokens, without special ones.
+        left_out: the ids of the special ones.
+    """
+
+    sides: Sides
+    left_out: tuple[int, ...]
+
+
 Reread = Callable[[Controller], Sides]
 """Reads the examples' states again, the undesired ones while what was solved acts at target 1, at
 the tokens at which the finished steering does by default."""
@@ -177,6 +205,9 @@ class Evidence:
             there are the two sides alone.
         bench: the model with the examples, to train something in front of it; None where there is
             nothing to train.
+        at_site: what the blocks hold where the method learns, if that is inside them; None where
+            it is the residual stream, or the examples are not at hand.
+        prompts: reads whole examples, for a condition on prompts; None where there is no model.
     """
 
     features: Features
@@ -188,6 +219,8 @@ class Evidence:
     reread: Reread | None = None
     classes: Mapping[str, Float[Tensor, "examples states n"]] | None = None
     bench: Bench | None = None
+    at_site: AtSite | None = None
+    prompts: Callable[[], Prompts] | None = None
 
     @property
     def direction(self) -> Direction:
@@ -243,6 +276,22 @@ class Evidence:
             raise InputError(f"{method} steers one feature at a time; fit it on one.")
         return self.sides[0]
 
+    def where_it_learns(self, method: "Method") -> AtSite:
+        """What the only feature's examples show where a method wants it, behind blocks or in them.
+
+        Raises:
+            InputError: it is not at hand, or there are several features.
+        """
+        sides = self.require_sides(method.name)
+        if method.learns_at == "block":
+            return AtSite(sides.desired[:, 1:], sides.undesired[:, 1:])
+        if self.at_site is None:
+            raise InputError(
+                f"{method.name} learns from what the blocks hold at {method.learns_at!r}: fit it "
+                "on a model, from examples."
+            )
+        return self.at_site
+
     def sides_under(self, method: str, controller: Controller | None) -> Sides:
         """The states of both sides, the undesired ones while this acts; None for nothing.
 
@@ -268,6 +317,16 @@ class Evidence:
                 f"{method} reads the examples' states while it is fitted: fit it on a model."
             )
         return self.read
+
+    def require_prompts(self, method: str) -> Prompts:
+        """Whole examples, as a condition on a prompt reads them.
+
+        Raises:
+            InputError: there is no model to run.
+        """
+        if self.prompts is None:
+            raise InputError(f"{method} reads whole examples: fit it on a model.")
+        return self.prompts()
 
     def require_bench(self, method: str) -> Bench:
         """The model with the examples, to train something in front of it.
@@ -296,7 +355,12 @@ class Method(ABC):
     name: ClassVar[str]
     about: ClassVar[About]
     plant: ClassVar[PlantKind]
-    tokens: ClassVar[Literal["last", "all"]]
+    tokens: ClassVar[str]
+    """At which tokens it acts, by the name of a rule: "last", "all", "prompt:first:2+last:2"..."""
+    direction: ClassVar[str] = "mean"
+    """Along which direction, where a fit names none: the name of a rule."""
+    positions: ClassVar[str | None] = None
+    """Where contrastive examples are read, where a fit does not say; None leaves it to them."""
     aligned: ClassVar[bool] = False
     """Whether it learns from states of aligned pairs, beyond the direction."""
     several: ClassVar[bool] = False
@@ -304,11 +368,23 @@ class Method(ABC):
     in_units: ClassVar[bool] = True
     """Whether one unit of target is one natural unit of the feature after the last block."""
     trains: ClassVar[bool] = False
-    """Whether it is trained in front of the model."""
+    """Whether it runs the model with the examples while it is fitted."""
+    needs_autoencoder: ClassVar[bool] = False
+    """Whether it reads the features of an autoencoder, so that its name alone is not enough."""
     matches: ClassVar[bool] = True
     """Whether by default it acts only at the tokens that the examples were read at, if few."""
     reference: ClassVar[ReferenceName] = "relative"
     execution: ClassVar[ExecutionName] = "plan"
+
+    @property
+    def site(self) -> Site:
+        """Where in each block its law reads and acts: the residual stream, or inside the block."""
+        return "block"
+
+    @property
+    def learns_at(self) -> Site:
+        """Where in each block the examples are read for it: where it acts, unless it says more."""
+        return self.site
 
     @abstractmethod
     def solve(self, evidence: Evidence) -> Controller:
@@ -329,6 +405,14 @@ class Method(ABC):
     def settled(self, evidence: Evidence) -> Settled:
         """The same method with every choice made that it leaves to the evidence."""
         return Settled(self)
+
+    def gated(self, evidence: Evidence) -> Gate:
+        """For which prompts, and at which tokens that only the evidence tells, it acts.
+
+        Args:
+            evidence: as for `solve`.
+        """
+        return Gate()
 
     def columns(self, features: int) -> int:
         """How many columns its products with the plant have at a time, about.

@@ -1,5 +1,6 @@
 """Which blocks act, by what the examples show: pure functions, and their names."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -7,7 +8,9 @@ from typing import TypeVar
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import normalize
 
+from steersman.directions import OneForAll
 from steersman.directions.probe import fit_logistic
 from steersman.errors import InputError
 from steersman.methods.base import Evidence, Method
@@ -54,8 +57,45 @@ def probe_accuracy(
 ) -> Float[Tensor, " blocks"]:
     """The share of examples that a probe of the others puts on their side, at each block.
 
+    The mean over the two sides; the probes are those of `probe_scores`.
+
+    Args:
+        desired: states of the desired examples.
+        undesired: of the undesired ones.
+
+    Raises:
+        InputError: fewer than two examples of a side.
+    """
+    up, down = probe_scores(desired, undesired)
+    return ((up > 0).double().mean(0) + (down < 0).double().mean(0)) / 2
+
+
+def probe_auc(
+    desired: Float[Tensor, "desired blocks n"], undesired: Float[Tensor, "undesired blocks n"]
+) -> Float[Tensor, " blocks"]:
+    """How often a probe of the others ranks a desired example above an undesired one.
+
+        AUC = mean_ij ( [s_i > s_j] + [s_i = s_j] / 2 ),     i desired, j undesired
+
+    Args:
+        desired: states of the desired examples.
+        undesired: of the undesired ones.
+
+    Raises:
+        InputError: fewer than two examples of a side.
+    """
+    up, down = probe_scores(desired, undesired)
+    apart = up[:, None] - down[None]
+    return ((apart > 0).double() + (apart == 0).double() / 2).mean((0, 1))
+
+
+def probe_scores(
+    desired: Float[Tensor, "desired blocks n"], undesired: Float[Tensor, "undesired blocks n"]
+) -> tuple[Float[Tensor, "desired blocks"], Float[Tensor, "undesired blocks"]]:
+    """What a probe of the others says of each example, at each block: `v'x + b`.
+
     A logistic regression with a small ridge; examples `i, i + 5, ..` of both sides are left out
-    together, so that pairs are never split. The mean over the two sides.
+    together, so that pairs are never split.
 
     Args:
         desired: states of the desired examples.
@@ -69,16 +109,16 @@ def probe_accuracy(
         raise InputError(f"a probe on examples left out needs two of each side, not {fewest}.")
     folds = min(FOLDS, fewest)
     sides = (desired.double(), undesired.double())
-    right = [torch.zeros(len(side), side.shape[1], dtype=torch.float64) for side in sides]
+    scores = [torch.zeros(side.shape[:2], dtype=torch.float64) for side in sides]
     for fold in range(folds):
         out = [torch.arange(len(side)) % folds == fold for side in sides]
         for block in range(desired.shape[1]):
             rest = [side[~mine, block] for side, mine in zip(sides, out, strict=True)]
             signs = torch.cat([torch.ones(len(rest[0])), -torch.ones(len(rest[1]))]).double()
             v, b = fit_logistic(torch.cat(rest), signs, (RIDGE,))
-            for side, mine, found, sign in zip(sides, out, right, (1, -1), strict=True):
-                found[mine, block] = (sign * (side[mine, block] @ v[0] + b[0]) > 0).double()
-    return (right[0].mean(0) + right[1].mean(0)) / 2
+            for side, mine, found in zip(sides, out, scores, strict=True):
+                found[mine, block] = side[mine, block] @ v[0] + b[0]
+    return scores[0], scores[1]
 
 
 def _opposed(evidence: Evidence) -> tuple[int, ...]:
@@ -89,6 +129,23 @@ def _opposed(evidence: Evidence) -> tuple[int, ...]:
             "the feature of the desired and the undesired mean has the same sign at every "
             "block, so none is opposed: name the blocks, or let all of them act."
         )
+    return found
+
+
+def _signs(evidence: Evidence) -> tuple[int, ...]:
+    """By the normalised outputs along the contrast that is most like all others."""
+    sides = evidence.require_sides("blocks='signs'")
+    v = OneForAll("sim").read_each(*sides, evidence.direction.norm > 0)[1:]
+    up, down = ((normalize(side[:, 1:].double(), dim=-1) * v).sum(-1).mean(0) for side in sides)
+    found = opposed_blocks(up, down)
+    if not found:
+        nearest = int(torch.where(v.any(-1), torch.minimum(up, -down), -torch.inf).argmax())
+        warnings.warn(
+            "at no block do the two sides lie on opposite sides of zero, so that none would be "
+            f"selected: block {nearest}, which comes nearest to it, is.",
+            stacklevel=2,
+        )
+        return (nearest,)
     return found
 
 
@@ -104,6 +161,7 @@ def _probed(evidence: Evidence, count: int) -> tuple[int, ...]:
 _PLAIN: dict[str, Callable[[Evidence], tuple[int, ...]]] = {
     "all": lambda evidence: (),
     "opposed": _opposed,
+    "signs": _signs,
 }
 _COUNTED: dict[str, Callable[[Evidence, int], tuple[int, ...]]] = {"top": _top, "probe": _probed}
 
@@ -112,9 +170,10 @@ def chosen_blocks(chosen: Chosen, evidence: Evidence) -> tuple[int, ...]:
     """The numbers of the blocks that a name stands for; empty is all of them.
 
     Args:
-        chosen: "all"; "opposed", by the feature of the means at a block's input; "top:K", by the
-            separation d' at its output; "probe:K", by the accuracy of a probe there on examples
-            left out; or numbers, which are returned as they are.
+        chosen: "all"; "opposed", by the feature of the means at a block's input; "signs", by the
+            normalised outputs along the contrast most like all others; "top:K", by the separation
+            d' at its output; "probe:K", by the accuracy of a probe there on examples left out; or
+            numbers, which are returned as they are.
         evidence: what the examples show.
 
     Raises:

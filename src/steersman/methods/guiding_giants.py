@@ -106,8 +106,27 @@ class ControlledPush(Law[Read]):
             state = self._read(state, x)
         if state.amount is None:
             return state, torch.zeros_like(x)
-        amount = state.amount[:, block].to(x).unsqueeze(1)
-        return state, reference * amount * self.push[block]
+        return state, reference * self._amount(state.amount, x, block) * self.push[block]
+
+    def added(
+        self,
+        state: Read,
+        x: Float[Tensor, "rows n"],
+        reference: Float[Tensor, "rows k"],
+        block: int,
+        y: Float[Tensor, "rows n"],
+    ) -> tuple[Read, Float[Tensor, "rows n"]]:
+        """The same, added to what comes out of the block."""
+        if block in self.at:
+            state = self._read(state, x)
+        if state.amount is None:
+            return state, y
+        given = reference * self._amount(state.amount, x, block)
+        return state, torch.addcmul(y, given, self.push[block])
+
+    @staticmethod
+    def _amount(amount: Tensor, x: Tensor, block: int) -> Float[Tensor, "rows 1"]:
+        return amount[:, block : block + 1].to(x)
 
     def _read(self, state: Read, x: Tensor) -> Read:
         seen = (*state.seen, x / self.scale[len(state.seen)])

@@ -1,94 +1,17 @@
 """LinEAS: an affine map of every coordinate at every block, trained end to end."""
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from steersman.control import Law, Reads
-from steersman.control.checks import require_pair
+from steersman.control import DiagonalField
 from steersman.methods.about import About
 from steersman.methods.base import Controller, Evidence, ExecutionName
 from steersman.methods.trained import TrainedMethod
 from steersman.training import Parameters
 from steersman.training.objectives import group_threshold, soft_threshold, sorted_wasserstein
-
-
-@dataclass(frozen=True, eq=False)
-class DiagonalMap(Law[None]):
-    """`y' = y + s (gain_t * y + shift_t)`, coordinate by coordinate, of what leaves each block.
-
-    Args:
-        gain: `(blocks, n)`, float32 or float64; 0 keeps the slope at 1.
-        shift: the same shape, dtype and device.
-        active: the blocks where it acts; None is every block where anything is not zero.
-        reads: what leaves a block.
-
-    Raises:
-        ShapeError: the tensors are not two of one shape `(blocks, n)`.
-        InputError: half precision, or two dtypes or devices.
-        NumericalError: NaN or infinity.
-    """
-
-    gain: Float[Tensor, "blocks n"]
-    shift: Float[Tensor, "blocks n"]
-    active: tuple[int, ...] | None = None
-    reads: Reads = "output"
-
-    def __post_init__(self) -> None:
-        """Check that the two tensors belong together."""
-        require_pair(self.gain, self.shift, "blocks", "n")
-
-    @property
-    def blocks(self) -> int:
-        """The number of blocks."""
-        return self.gain.shape[0]
-
-    @property
-    def n(self) -> int:
-        """The width of the state."""
-        return self.gain.shape[1]
-
-    @property
-    def k(self) -> int:
-        """The reference is one number: how much."""
-        return 1
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The precision of the tensors."""
-        return self.gain.dtype
-
-    @cached_property
-    def _acting(self) -> tuple[int, ...]:
-        if self.active is not None:
-            return self.active
-        acts = self.gain.any(dim=1) | self.shift.any(dim=1)
-        return tuple(acts.nonzero().flatten().tolist())
-
-    def is_active(self, block: int) -> bool:
-        """Whether the law acts at `block`."""
-        return block in self._acting
-
-    def to(self, device: torch.device | str) -> "DiagonalMap":
-        """The same law on another device, in the same precision."""
-        return replace(self, gain=self.gain.to(device), shift=self.shift.to(device))
-
-    def init(self, rows: int) -> None:
-        """No state."""
-
-    def input(
-        self,
-        state: None,
-        x: Float[Tensor, "rows n"],
-        reference: Float[Tensor, "rows k"],
-        block: int,
-    ) -> tuple[None, Float[Tensor, "rows n"]]:
-        """`s (gain_t * y + shift_t)` for each row."""
-        return None, reference * torch.addcmul(self.shift[block], x, self.gain[block])
 
 
 @dataclass(frozen=True)
@@ -146,9 +69,9 @@ class LinEAS(TrainedMethod):
         unit = sides.undesired[:, 1:].float().square().mean((0, 2)).sqrt().clamp(min=1e-6)
         everywhere = tuple(range(len(unit)))
 
-        def maps(parameters: Parameters) -> DiagonalMap:
+        def maps(parameters: Parameters) -> DiagonalField:
             shift = parameters["shift"] * unit.to(parameters["shift"].device)[:, None]
-            return DiagonalMap(parameters["gain"], shift, everywhere)
+            return DiagonalField(1 + parameters["gain"], shift, active=everywhere)
 
         def loss(parameters: Parameters, rows: Tensor, drawn: torch.Generator) -> Tensor:
             chosen = [undesired[i] for i in rows.tolist()]
@@ -165,7 +88,7 @@ class LinEAS(TrainedMethod):
             name=self.name,
         )
         made = maps(found)
-        return Controller.of_own(nothing, {"gain": made.gain, "shift": made.shift})
+        return Controller.of_own(nothing, {"omega": made.omega, "beta": made.beta})
 
     def sparse(self, parameters: Parameters, share: float) -> Parameters:
         """The parameters behind a step: what is small is zero.
@@ -179,6 +102,6 @@ class LinEAS(TrainedMethod):
         both = group_threshold(both, share * self.rate * self.block_sparsity)
         return {"gain": both[:, 0], "shift": both[:, 1]}
 
-    def law(self, controller: Controller) -> DiagonalMap:
+    def law(self, controller: Controller) -> DiagonalField:
         """The maps, as they are applied to what leaves the blocks."""
-        return DiagonalMap(controller.own["gain"], controller.own["shift"])
+        return DiagonalField(controller.own["omega"], controller.own["beta"])

@@ -44,7 +44,7 @@ class OneSidedClamp(Method):
     about: ClassVar[About] = About(
         paper="the clamp, where it is below",
         direction="observer",
-        setpoint="absolute value, where below",
+        setpoint="relative; absolute; where below",
         controller="exact, one-sided",
         verified="the feature reached, exactly",
         site="block output",

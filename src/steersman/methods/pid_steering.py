@@ -40,7 +40,8 @@ class PIDSteering(Method):
 
     Source:
         Activation Steering with a Feedback Controller (arXiv 2510.04309), its additive form, with
-        gains in the range that it recommends.
+        gains in the range that it recommends by second-hand accounts. The sum ends before the
+        present error, as in its formula; code that goes by its name adds that one too.
     """
 
     name: ClassVar[str] = "pid-steering"
@@ -50,6 +51,7 @@ class PIDSteering(Method):
         setpoint="offset",
         controller="PID while fitting",
         verified="sums written out; re-reading by hand",
+        rereads=True,
     )
     plant: ClassVar[PlantKind] = "none"
     tokens: ClassVar[Literal["last", "all"]] = "all"

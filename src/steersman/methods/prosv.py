@@ -28,7 +28,9 @@ class PrOSV(TrainedMethod):
         language: the mean loss of a token of the desired responses
         simpo:    - log sigmoid( beta (log p(w) / |w| - log p(l) / |l|) )
 
-    The published numbers are of a model with states of its own length; `scale` carries them over.
+    It is trained and acts at the first two and the last two tokens of the prompt, so that
+    generating costs nothing more. The published numbers are of a model with states of its own
+    length; `scale` carries them over.
 
     Args:
         rate: the vector's; the factor has its own.
@@ -44,9 +46,7 @@ class PrOSV(TrainedMethod):
 
     Source:
         PrOSV (arXiv 2605.05983), https://github.com/colored-dye/prosv, its settings for
-        gemma-2-9b at block 20. It steers a few tokens of the prompt alone, `f2+l2`, where this
-        steers every token until such a rule is chosen; the scale is ours, and so is the held-out
-        part.
+        gemma-2-9b at block 20. The scale is ours, and so is the held-out part.
     """
 
     name: ClassVar[str] = "prosv"
@@ -58,6 +58,8 @@ class PrOSV(TrainedMethod):
         verified="the losses written out; the vector added by a hook",
         trained=True,
     )
+
+    tokens: ClassVar[str] = "prompt:first:2+last:2"
 
     epochs: int = 12
     batch_size: int = 12

@@ -17,6 +17,7 @@ from steersman.methods.trained import TrainedMethod, block_at, placed
 from steersman.training import Bench, Parameters, Training, Written
 from steersman.training.networks import apply, layers
 from steersman.training.objectives import routing_loss
+from steersman.training.policy import draw, log_probability, reinforce
 
 ROUNDS = 50
 """Of the clustering, which mostly stands still much sooner."""
@@ -101,12 +102,17 @@ class RISER(TrainedMethod):
 
         V_k = the mean of cluster k of  desired_i - undesired_i  behind block b
         label_i = argmax over k and a of  log p(w) - log p(l)  with a V_k added,  or nothing
-        loss = BCE(p, chosen) + smooth L1(a, amount)
+        first   minimise  BCE(p, chosen) + smooth L1(a, amount)
+        then    maximise  E[ R(m b) - penalty |m b| ],   m_k ~ Bernoulli(p_k),  b ~ N(a, noise^2)
         u = target sum_k [p_k > threshold] a_k V_k
 
     The pairs are two responses to one prompt, as for BiPO. The labels come from a search over the
     model steered from the prompt's last token on. A law keeps nothing from token to token, so every
     token is routed by its own state, and the router learns from all of them.
+
+    Behind that warm-up the router draws what to add from its state at the prompt's end, and is
+    reinforced by `R`, by how much what it drew made the preference clearer. What is kept of it is
+    the epoch that is best on pairs held out; the warm-up, where none is better.
 
     Args:
         block: where to read and add; -1 chooses the block whose output separates the examples best.
@@ -114,11 +120,16 @@ class RISER(TrainedMethod):
         strengths: the amounts that are tried.
         hidden: the width of the router's hidden layer.
         threshold: from which probability on a vector is taken.
+        reinforced: epochs of reinforcement behind the warm-up; 0 is none.
+        reinforced_rate: their learning rate.
+        noise: how far amounts are drawn from what the router says.
+        penalty: what an amount of one costs.
 
     Source:
         RISER (arXiv 2601.09269) as second-hand accounts have it: no number here is verified. There
         the vectors of several tasks are told apart by a judge, one choice is made at the prompt's
-        end and kept, and reinforcement learning follows the supervised start; here it does not.
+        end and kept, and the reward is that of the task, with a price on length; the margin, the
+        price on amounts and all numbers of the second phase are ours.
     """
 
     name: ClassVar[str] = "riser"
@@ -141,6 +152,10 @@ class RISER(TrainedMethod):
     strengths: tuple[float, ...] = (0.5, 1.0, 2.0)
     hidden: int = 64
     threshold: float = 0.5
+    reinforced: int = 5
+    reinforced_rate: float = 3e-4
+    noise: float = 0.2
+    penalty: float = 0.05
 
     def training(self) -> Training:
         """The settings of the loop."""
@@ -178,6 +193,10 @@ class RISER(TrainedMethod):
             return routing_loss(selection, strength, chosen[which].to(x), amount[which].to(x))
 
         found = bench.train(start, loss, count, self.training(), name=self.name)
+        if self.reinforced:
+            ends = torch.stack([one[0] for one in seen[:count]]) / scale
+            pushes = torch.stack([placed(one, block, len(like)) for one in library], dim=-1)
+            found = self._reinforced(bench, found, AffineLaw.schedule(pushes), ends)
         own = {"library": library, "scale": scale, "block": torch.tensor(float(block)), **found}
         return Controller.of_own(like, own)
 
@@ -187,6 +206,35 @@ class RISER(TrainedMethod):
         library, scale, block = (own.pop(name) for name in ("library", "scale", "block"))
         like = controller.G[..., 0]
         return Router(like, library, own, float(scale), int(block), self.threshold)
+
+    def _reinforced(
+        self, bench: Bench, start: Parameters, law: AffineLaw, ends: Float[Tensor, "pairs n"]
+    ) -> Parameters:
+        """The router behind its second phase.
+
+        Args:
+            bench: the model with the pairs.
+            start: the router behind the warm-up.
+            law: adds each vector of the library by an amount of its own.
+            ends: the state at the end of each pair's prompt, as the network reads it.
+        """
+        bare = bench.all_margins(None)
+
+        def loss(parameters: Parameters, rows: Tensor, drawn: torch.Generator) -> Tensor:
+            x = ends[rows].to(parameters["layer.0.weight"])
+            selection, strength = apply(parameters, x).chunk(2, dim=1)
+            action = draw(selection, strength, self.noise, drawn)
+            amount = action.taken * action.amount
+            with torch.no_grad():
+                channel = bench.channel(law, torch.cat([amount, amount]).cpu(), self.tokens)
+                gain = bench.margins(rows, channel) - bare[rows].to(x)
+                reward = gain - self.penalty * amount.norm(dim=1)
+            return reinforce(log_probability(selection, strength, action, self.noise), reward)
+
+        settings = replace(self.training(), epochs=self.reinforced, rate=self.reinforced_rate)
+        name = f"{self.name}, by reinforcement"
+        found = bench.train(start, loss, len(bare), settings, name=name)
+        return found if bench.histories[-1].improved else start
 
     @torch.no_grad()
     def _searched(

@@ -8,7 +8,11 @@ HEAD = (
     *("method", "from", "direction", "setpoint", "controller", "reads and acts", "tokens"),
     *("needs", "verified against"),
 )
-_TOKENS = {"last": "from the prompt's last one on", "all": "all"}
+_TOKENS = {
+    "last": "from the prompt's last one on",
+    "all": "all",
+    "generated&matching": "generated, of the kinds read",
+}
 _PLANT = {"none": "", "products": "a plant, by products", "matrices": "a plant, by its matrices"}
 
 
@@ -17,7 +21,9 @@ def row(method: type[Method]) -> tuple[str, ...]:
     about = method.about
     trained = "training" if about.trained else ""
     aligned = "aligned pairs" if method.aligned else ""
-    needs = [one for one in (_PLANT[method.plant], aligned, trained) if one]
+    sparse = "a sparse autoencoder" if method.needs_autoencoder else ""
+    again = "examples again at each block" if about.rereads else ""
+    needs = [one for one in (_PLANT[method.plant], aligned, sparse, again, trained) if one]
     return (
         *(f"`{method.name}`", about.paper, about.direction, about.setpoint, about.controller),
         *(about.site, _TOKENS.get(method.tokens, method.tokens)),

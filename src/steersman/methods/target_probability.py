@@ -5,7 +5,7 @@ from math import log
 from typing import Any, ClassVar
 
 from steersman.control import Law, Within, clamped
-from steersman.directions import Probe
+from steersman.directions import Observer, Probe
 from steersman.errors import InputError
 from steersman.methods.about import About
 from steersman.methods.acting import one_block
@@ -28,16 +28,15 @@ class TargetProbability(Amount):
     Args:
         probability: `p`, above 0 and below 1; 0.9 is ours, there is no published default.
         block: where to act; -1 chooses the block whose output separates the examples best.
-        ridge: the probe's; None chooses the one of least loss on examples left out. The published
-            probe standardises the states and chooses by accuracy.
+        ridge: the probe's; None chooses the one of least loss on examples left out.
 
     Source:
-        RAPTOR, ridge-adaptive logistic probes; which tokens are steered was not found out.
+        The strength of RAPTOR, with the probe of this package; "raptor" has its own.
     """
 
     name: ClassVar[str] = "target-probability"
     about: ClassVar[About] = About(
-        paper="RAPTOR",
+        paper="after RAPTOR",
         direction="logistic probe",
         setpoint="probability of the probe",
         controller="exact, one-sided",
@@ -59,13 +58,17 @@ class TargetProbability(Amount):
         if not 0 < self.probability < 1:
             raise InputError(f"probability is {self.probability}; give one above 0 and below 1.")
         block = one_block(self.block, evidence.direction)
-        found = probed(evidence.require_sides(self.name), Probe(self.ridge), (block,))
+        found = probed(evidence.require_sides(self.name), self.probe(), (block,))
         if not bool(found.slope[block] > 0):
             raise InputError(f"the probe of block {block} cannot tell the sides apart.")
         setpoint = found.boundary.clone()
         setpoint[block] += log(self.probability / (1 - self.probability)) / found.slope[block]
         v = found.v.float()
         return Controller.of_own(v, {"v": v, "setpoint": setpoint.float()})
+
+    def probe(self) -> Observer:
+        """What reads the weights of a logistic regression."""
+        return Probe(self.ridge)
 
     def law(self, controller: Controller) -> Law[Any]:
         """The clamp, below the setpoint."""

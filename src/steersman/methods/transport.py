@@ -47,6 +47,7 @@ class MeanAcT(Method):
         controller="none",
         verified="the formula written out",
         site="block output",
+        rereads=True,
     )
     plant: ClassVar[PlantKind] = "none"
     tokens: ClassVar[Literal["last", "all"]] = "all"
@@ -103,6 +104,7 @@ class LinearAcT(Amount):
         controller="diagonal",
         verified="sorted samples matched in numpy",
         site="block output",
+        rereads=True,
     )
 
     blocks: tuple[int, ...] = ()

@@ -1,9 +1,9 @@
 """Given vectors: one a block, added as it is."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from steersman.errors import InputError
+from steersman.engines import tokens_named
 from steersman.methods.about import About
 from steersman.methods.base import Controller, Evidence, Method, PlantKind
 
@@ -20,7 +20,8 @@ class GivenVectors(Method):
     block, which is far more than what one block adds: the inputs of all blocks add up.
 
     Args:
-        tokens: "all" acts at every token, "last" from the prompt's last token on.
+        tokens: where it acts, by the name of a rule: "all" is every token, "last" from the prompt's
+            last token on.
 
     Source:
         Representation Engineering (arXiv 2310.01405), which adds one vector at each of many layers.
@@ -38,7 +39,7 @@ class GivenVectors(Method):
     in_units: ClassVar[bool] = False
 
     # Of the other methods it is a property; what is given acts where whoever made it let it act.
-    tokens: Literal["last", "all"] = "all"  # type: ignore[misc]
+    tokens: str = "all"  # type: ignore[misc]
 
     def solve(self, evidence: Evidence) -> Controller:
         """The contrast behind each block, as a schedule.
@@ -46,6 +47,5 @@ class GivenVectors(Method):
         Raises:
             InputError: no such tokens.
         """
-        if self.tokens not in ("last", "all"):
-            raise InputError(f"tokens is {self.tokens!r}; choose last or all.")
+        tokens_named(self.tokens)
         return Controller.schedule(evidence.direction.contrast[1:])

@@ -9,6 +9,7 @@ from steersman.plant.capture import (
     capture_sequence,
     capture_states,
     capture_tokens,
+    capture_with_sites,
 )
 from steersman.plant.chat import Example, Message, Rendered, render
 from steersman.plant.estimate import Estimate, estimate
@@ -39,8 +40,18 @@ from steersman.plant.positions import (
     positions_named,
 )
 from steersman.plant.processes import Processes, ProcessGroup
+from steersman.plant.sites import Site, Sites, at_tokens, find_sites, site_named
 from steersman.plant.state_cache import StateCache
-from steersman.plant.tokens import Encoded, Tokens, encode, pad, pad_id, special_ids, tokenize
+from steersman.plant.tokens import (
+    Encoded,
+    Tokens,
+    encode,
+    ordinary_ids,
+    pad,
+    pad_id,
+    special_ids,
+    tokenize,
+)
 
 __all__ = [
     "ARCHITECTURES",
@@ -67,19 +78,24 @@ __all__ = [
     "Rendered",
     "ResponseTokens",
     "SharedAverage",
+    "Site",
+    "Sites",
     "StateCache",
     "TokenStates",
     "Tokens",
     "accepts",
+    "at_tokens",
     "average",
     "capture_batch",
     "capture_sequence",
     "capture_states",
     "capture_tokens",
+    "capture_with_sites",
     "describe",
     "each_jacobian",
     "encode",
     "estimate",
+    "find_sites",
     "fingerprint",
     "hidden_in",
     "hidden_out",
@@ -92,9 +108,11 @@ __all__ = [
     "model_type",
     "owners",
     "pad",
+    "ordinary_ids",
     "pad_id",
     "positions_named",
     "render",
+    "site_named",
     "require_evaluation",
     "special_ids",
     "tokenize",

@@ -17,6 +17,7 @@ from steersman.plant.chat import Example
 from steersman.plant.forward import forward_arguments, input_device, require_evaluation
 from steersman.plant.hooks import HookSet, hidden_in, hidden_out
 from steersman.plant.positions import LastToken, Positions
+from steersman.plant.sites import Sites, at_tokens
 from steersman.plant.tokens import Encoded, Tokens, pad, pad_id, tokenize
 
 
@@ -71,13 +72,65 @@ def capture_states(
         ArchitectureError: the blocks are not found, or one of them did not run.
     """
     job = CaptureJob(model, tokenizer, texts, positions or LastToken(), prompts, max_length)
+    return _means(model, job, None, batch_size, progress)[0]
+
+
+def capture_with_sites(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[Example],
+    positions: Positions | None,
+    sites: Sites,
+    *,
+    batch_size: int = 16,
+    prompts: Sequence[str] | None = None,
+    max_length: int | None = None,
+    progress: bool = False,
+) -> tuple[Float[Tensor, "examples states n"], Float[Tensor, "examples blocks width"]]:
+    """As `capture_states`, and in the same pass what each block holds at a site.
+
+    Args:
+        model: a transformers model in evaluation mode; only read.
+        tokenizer: its tokenizer; only read.
+        texts: N texts or conversations.
+        positions: where to read; the last token when None.
+        sites: which place inside the blocks is read as well.
+        batch_size: examples in one forward.
+        prompts: for plain texts, the beginning of each that is not yet the response.
+        max_length: the longest example allowed, in tokens; the model's context when None.
+        progress: show a progress bar.
+
+    Returns:
+        The states, and `(N, T, width)` at the site, both on the CPU.
+
+    Raises:
+        InputError: an example cannot be used, or the rule selects none of its tokens.
+        NumericalError: a number is not finite; the message names the example and the block.
+        ArchitectureError: the blocks are not found, or one of them or its site did not run.
+    """
+    job = CaptureJob(model, tokenizer, texts, positions or LastToken(), prompts, max_length)
+    states, parts = _means(model, job, sites, batch_size, progress)
+    assert parts is not None
+    return states, parts
+
+
+def _means(
+    model: nn.Module, job: "CaptureJob", sites: Sites | None, batch_size: int, progress: bool
+) -> tuple[Tensor, Tensor | None]:
+    """The mean of every example, of the states and at a site."""
     captured: dict[int, Tensor] = {}
+    parts: dict[int, Tensor] = {}
     for batch, encoded in job.batches(batch_size, progress):
         pool = Pool.mean(encoded, [job.chosen[i] for i in batch])
-        states = _forward(model, job.blocks, encoded, pool)
+        states, found = _forward(model, job.blocks, encoded, pool, sites)
         _require_finite(states, batch)
         captured.update(zip(batch, states, strict=True))
-    return torch.stack([captured[i] for i in range(len(job.tokens))])
+        if found is not None:
+            _require_finite(found, batch, site=sites)
+            parts.update(zip(batch, found, strict=True))
+    order = range(len(job.tokens))
+    whole = torch.stack([captured[i] for i in order])
+    return whole, torch.stack([parts[i] for i in order]) if parts else None
 
 
 def capture_tokens(
@@ -115,7 +168,7 @@ def capture_tokens(
     captured: dict[int, Tensor] = {}
     for batch, encoded in job.batches(batch_size, progress):
         chosen = [job.chosen[i] for i in batch]
-        states = _forward(model, job.blocks, encoded, Pool.each(encoded, chosen))
+        states, _ = _forward(model, job.blocks, encoded, Pool.each(encoded, chosen))
         _require_finite(states, [i for i in batch for _ in job.chosen[i]])
         parts = torch.split(states, [len(some) for some in chosen])
         captured.update(zip(batch, parts, strict=True))
@@ -145,7 +198,7 @@ def capture_batch(
         InputError: the model is in training mode.
         ArchitectureError: a block did not run.
     """
-    return _forward(model, blocks, encoded, Pool.mean(encoded, chosen))
+    return _forward(model, blocks, encoded, Pool.mean(encoded, chosen))[0]
 
 
 def capture_sequence(
@@ -169,7 +222,7 @@ def capture_sequence(
     blocks = locate(model)
     ids = input_ids.to(input_device(blocks))
     encoded = Encoded(ids, torch.ones_like(ids))
-    states = _forward(model, blocks, encoded, Pool.each(encoded, [chosen]))
+    states, _ = _forward(model, blocks, encoded, Pool.each(encoded, [chosen]))
     _require_finite(states, list(chosen), "token")
     return states
 
@@ -246,9 +299,12 @@ def _places(encoded: Encoded, chosen: Sequence[Sequence[int]]) -> tuple[Tensor, 
     return rows, columns
 
 
-def _forward(model: nn.Module, blocks: Blocks, encoded: Encoded, pool: Pool) -> Tensor:
+def _forward(
+    model: nn.Module, blocks: Blocks, encoded: Encoded, pool: Pool, sites: Sites | None = None
+) -> tuple[Tensor, Tensor | None]:
     require_evaluation(model)
     states: dict[int, Tensor] = {}
+    parts: dict[int, Tensor] = {}
 
     def before(t: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         states[t] = pool(hidden_in(args, kwargs))
@@ -256,15 +312,27 @@ def _forward(model: nn.Module, blocks: Blocks, encoded: Encoded, pool: Pool) -> 
     def after(args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         states[len(blocks)] = pool(hidden_out(output))
 
+    def take(t: int, z: Tensor) -> None:
+        parts[t] = pool(at_tokens(z, *encoded.input_ids.shape))
+
     with HookSet() as hooks, torch.no_grad():
         for t, module in enumerate(blocks.modules):
             hooks.before(module, partial(before, t))
         hooks.after(blocks.modules[-1], after)
+        if sites is not None:
+            sites.look(hooks, take)
         model(**forward_arguments(model, encoded))
-    missing = [t for t in range(len(blocks) + 1) if t not in states]
+    found = _in_order(states, len(blocks) + 1, f"states of {blocks.path}")
+    if sites is None:
+        return found, None
+    return found, _in_order(parts, len(blocks), f"{sites.site} of the blocks")
+
+
+def _in_order(seen: dict[int, Tensor], count: int, what: str) -> Tensor:
+    missing = [t for t in range(count) if t not in seen]
     if missing:
-        raise ArchitectureError(f"states {missing} of {blocks.path} were not seen in a forward")
-    return torch.stack([states[t].cpu() for t in range(len(blocks) + 1)], dim=1)
+        raise ArchitectureError(f"{what}: {missing} were not seen in a forward")
+    return torch.stack([seen[t].cpu() for t in range(count)], dim=1)
 
 
 def _select(tokens: Sequence[Tokens], rule: Positions) -> list[tuple[int, ...]]:
@@ -278,14 +346,20 @@ def _select(tokens: Sequence[Tokens], rule: Positions) -> list[tuple[int, ...]]:
     return chosen
 
 
-def _require_finite(states: Tensor, numbers: Sequence[int], what: str = "example") -> None:
+def _require_finite(
+    states: Tensor, numbers: Sequence[int], what: str = "example", site: Sites | None = None
+) -> None:
     finite = states.isfinite().all(-1)
     if finite.all():
         return
     row, t = (int(i) for i in (~finite).nonzero()[0])
     last = states.shape[1] - 1
-    place = f"the input of block {t}" if t < last else f"the output of block {last - 1}"
+    place = f"state {t}, the input of block {t}"
+    if site is not None:
+        place = f"the {site.site} of block {t}"
+    elif t == last:
+        place = f"state {t}, the output of block {t - 1}"
     raise NumericalError(
-        f"{what} {numbers[row]}: state {t}, {place}, is not finite: check the weights, or load "
+        f"{what} {numbers[row]}: {place}, is not finite: check the weights, or load "
         "the model in bfloat16 or float32 if it is in float16"
     )

@@ -154,8 +154,33 @@ class FirstResponseToken(Positions):
         return ResponseTokens().select(tokens)[:1]
 
 
+@dataclass(frozen=True)
+class WrittenTokens(Positions):
+    """What was written: the response, or all of an example that does not tell one from its prompt.
+
+    Special tokens are left out.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name of this rule."""
+        return "written"
+
+    def select(self, tokens: Tokens) -> tuple[int, ...]:
+        """The indices of these tokens."""
+        rule = AllTokens() if tokens.response_start is None else ResponseTokens()
+        return rule.select(tokens)
+
+
 _PLAIN: dict[str, Positions] = {
-    rule.name: rule for rule in (LastToken(), AllTokens(), ResponseTokens(), FirstResponseToken())
+    rule.name: rule
+    for rule in (
+        LastToken(),
+        AllTokens(),
+        ResponseTokens(),
+        FirstResponseToken(),
+        WrittenTokens(),
+    )
 }
 _WITH_TEXT: dict[str, type[AfterMarker] | type[Regex]] = {"marker": AfterMarker, "regex": Regex}
 
@@ -164,7 +189,8 @@ def positions_named(name: str) -> Positions:
     """The rule of that name, as files and the command line write it.
 
     Args:
-        name: "last", "all", "response", "first-response", "marker:<text>" or "regex:<pattern>".
+        name: "last", "all", "response", "first-response", "written", "marker:<text>" or
+            "regex:<pattern>".
 
     Returns:
         The rule.

@@ -18,11 +18,17 @@ from transformers import PreTrainedTokenizerBase
 from steersman.errors import InputError
 from steersman.files import write_whole
 from steersman.plant.blocks import Blocks, locate
-from steersman.plant.capture import TokenStates, capture_states, capture_tokens
+from steersman.plant.capture import (
+    TokenStates,
+    capture_states,
+    capture_tokens,
+    capture_with_sites,
+)
 from steersman.plant.chat import Example
 from steersman.plant.fingerprint import fingerprint
 from steersman.plant.hooks import hooked
 from steersman.plant.positions import LastToken, Positions
+from steersman.plant.sites import Sites
 from steersman.plant.tokens import tokenize
 
 _FORMAT = "steersman-states-1"
@@ -35,6 +41,15 @@ class _Asked(NamedTuple):
     means: Path
     chosen: list[tuple[int, ...]]
     shape: tuple[int, int]
+
+    def keep(self, captured: Float[Tensor, "examples states n"]) -> None:
+        """Write the mean states of every example; of one token each they are those of tokens."""
+        single = all(count == 1 for count in self.counts)
+        _write(captured, self.tokens if single else self.means)
+
+    def of_site(self, sites: Sites) -> Path:
+        """The file of what the blocks hold at a site."""
+        return self.means.with_name(self.means.name.replace("-means", f"-{sites.site}"))
 
     @property
     def counts(self) -> list[int]:
@@ -112,9 +127,51 @@ class StateCache:
             progress=progress,
         )
         if asked is not None:
-            single = all(count == 1 for count in asked.counts)
-            _write(captured, asked.tokens if single else asked.means)
+            asked.keep(captured)
         return captured
+
+    def with_sites(
+        self,
+        model: nn.Module,
+        tokenizer: PreTrainedTokenizerBase,
+        texts: Sequence[Example],
+        positions: Positions | None,
+        sites: Sites,
+        *,
+        batch_size: int = 16,
+        prompts: Sequence[str] | None = None,
+        progress: bool = False,
+    ) -> tuple[Float[Tensor, "examples states n"], Float[Tensor, "examples blocks width"]]:
+        """As `capture_with_sites`, without a forward pass where both are there.
+
+        Args:
+            model: as there, and so are the others.
+            tokenizer: see there.
+            texts: see there.
+            positions: see there.
+            sites: see there.
+            batch_size: see there.
+            prompts: see there.
+            progress: see there.
+        """
+        rule, blocks = positions or LastToken(), locate(model)
+        asked = self._asked(model, blocks, tokenizer, texts, rule, prompts)
+        if asked is not None:
+            shape = len(blocks), sites.width
+            states = _means_of(asked)
+            parts = _loaded(asked.of_site(sites), len(asked.chosen), shape)
+            if states is not None and parts is not None:
+                return states, parts
+        states, parts = capture_with_sites(
+            *(model, tokenizer, texts, rule, sites),
+            batch_size=batch_size,
+            prompts=prompts,
+            progress=progress,
+        )
+        if asked is not None:
+            asked.keep(states)
+            _write(parts, asked.of_site(sites))
+        return states, parts
 
     def tokens(
         self,

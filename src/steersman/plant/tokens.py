@@ -180,6 +180,15 @@ def special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     return frozenset(tokenizer.all_special_ids) - unknown
 
 
+def ordinary_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """The ids that do stand for text, in order.
+
+    Args:
+        tokenizer: only read.
+    """
+    return tuple(sorted(set(tokenizer.get_vocab().values()) - special_ids(tokenizer)))
+
+
 def _tokenize_one(
     tokenizer: PreTrainedTokenizerBase, rendered: Rendered, special: frozenset[int]
 ) -> Tokens:

@@ -124,6 +124,25 @@ def writers(model: nn.Module) -> Writers:
     )
 
 
+def projections(model: nn.Module) -> tuple[tuple[tuple[Part, nn.Module], ...], ...]:
+    """Of every block, the modules whose outputs it adds to the residual stream, and their parts.
+
+    By the table alone where the model is in it, without a forward; else as `writers` finds them.
+
+    Args:
+        model: a transformers model in evaluation mode; only read.
+
+    Raises:
+        ArchitectureError: they are not found.
+    """
+    table = OUTPUTS.get(model_type(model))
+    places = None if table is None else _by_name(locate(model), table)
+    if places is None:
+        each = writers(model).each
+        return tuple(tuple((w.part, w.module) for w in some) for some in each)
+    return tuple(tuple((place.part, place.module) for place in some) for some in places)
+
+
 @dataclass(frozen=True)
 class _Place:
     """A map before anything is known of what it does."""

@@ -17,7 +17,7 @@ from steersman.control.setpoint import Target
 from steersman.engines import Channel, Run
 from steersman.engines import Tokens as Steered
 from steersman.errors import InputError
-from steersman.plant import HookSet, hidden_out, input_device, locate, require_evaluation
+from steersman.plant import HookSet, Site, hidden_out, input_device, locate, require_evaluation
 from steersman.plant.forward import accepts, forward_arguments
 from steersman.training.frozen import frozen
 from steersman.training.history import History
@@ -70,6 +70,7 @@ class Bench:
         batch_size: examples at a time where nothing is trained.
         progress: say how long a training will take, and how far it is.
         histories: what was trained so far is put down here.
+        vocabulary: the ids that stand for text; empty where they are not known.
     """
 
     model: nn.Module
@@ -81,6 +82,7 @@ class Bench:
     batch_size: int = 16
     progress: bool = False
     histories: list[History] = field(default_factory=list)
+    vocabulary: tuple[int, ...] = ()
 
     @property
     def device(self) -> torch.device:
@@ -102,17 +104,25 @@ class Bench:
             require_responses(examples, side)
         return len(self.desired)
 
-    def channel(self, law: Law[Any], target: Target = 1.0, tokens: Steered = "all") -> Channel:
+    def channel(
+        self,
+        law: Law[Any],
+        target: Target = 1.0,
+        tokens: Steered = "all",
+        site: Site = "block",
+    ) -> Channel:
         """The law at some strength, as a steering attaches it.
 
         Args:
             law: with whatever parameters are trained.
             target: its reference, for all rows or for each.
             tokens: which tokens it steers; the last token of a prompt is the one before a response.
+            site: where in the blocks it acts.
         """
         plain = Units.plain(law.blocks)
-        watch = torch.zeros(law.blocks, law.n, 1)
-        return Channel(law, Absolute(target), plain, watch, plain, tokens=tokens, tracks=False)
+        watch = torch.zeros(law.blocks, locate(self.model).n, 1)
+        rest: dict[str, Any] = {"tokens": tokens, "tracks": False, "site": site}
+        return Channel(law, Absolute(target), plain, watch, plain, **rest)
 
     def predicted(self, examples: Sequence[Written], channel: Channel | None) -> Predicted:
         """What the model says of the responses, steered or bare.
@@ -147,6 +157,22 @@ class Bench:
         with self._steered(channel, batch):
             logits: Tensor = self.model(**arguments).logits[rows, columns]
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+    @torch.no_grad()
+    def probabilities(
+        self, examples: Sequence[Written], channel: Channel | None
+    ) -> Float[Tensor, "tokens vocabulary"]:
+        """What the model says behind every token that is read, a batch at a time, on the CPU.
+
+        Args:
+            examples: what to run.
+            channel: what steers it; None is nothing.
+        """
+        batches = range(0, len(examples), self.batch_size)
+        parts = (
+            self.logits(examples[first : first + self.batch_size], channel) for first in batches
+        )
+        return torch.cat([part.softmax(-1).cpu() for part in parts])
 
     def outputs(
         self, examples: Sequence[Written], channel: Channel | None

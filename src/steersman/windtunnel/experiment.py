@@ -62,7 +62,7 @@ def fit_behaviour(
     seed: int = 0,
     pairs: int = PAIRS,
     method: str | Method = "a-lqr",
-    observer: str = "mean",
+    observer: str | None = None,
 ) -> Steering:
     """Fit on the pairs of a behaviour's fitting split, with the package's defaults.
 
@@ -73,7 +73,7 @@ def fit_behaviour(
         seed: of the pairs.
         pairs: how many.
         method: a name, or a method with its own settings.
-        observer: along what the feature is observed.
+        observer: along what the feature is observed; None is along the method's direction.
     """
     kind = method_named(method) if isinstance(method, str) else method
     examples = (behaviour.aligned if kind.aligned else behaviour.pairs)(seed, pairs)

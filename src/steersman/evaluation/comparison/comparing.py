@@ -30,6 +30,8 @@ from steersman.methods import Method
 from steersman.plant import require_evaluation
 
 TIMING = "timing.json"
+STATES = "states"
+"""The folder that keeps the examples' states, which are read once for all methods."""
 _TRIALS = 10
 """How many strengths a calibration tries, about."""
 
@@ -161,7 +163,8 @@ def _made(
         bare.append(bench.bare(material.seed))
         if progress and len(bare) == 1:
             bar.write(_expected(bench, time.perf_counter() - started), file=sys.stderr)
-        tuner = Tuner(bench.model, bench.tokenizer, material, settings)
+        states = None if bench.out is None else bench.out / STATES
+        tuner = Tuner(bench.model, bench.tokenizer, material, settings, states)
         for label, method in settings.methods.items():
             bar.set_postfix_str(f"seed {material.seed}, {label}")
             if (reason := tuner.unable(method)) is not None:

@@ -13,6 +13,7 @@ from steersman.evaluation.comparison.words import (
     about,
     apart,
     bare,
+    moved,
     said,
     side_effects,
     told,
@@ -57,18 +58,22 @@ def write(found: "ComparisonReport", path: str | Path) -> Path:
 
 def _effects(found: "ComparisonReport") -> _Section:
     kind = found.settings["comparison"]["budget"]["of"]
-    head = ("Method", "Strength", found.headline, f"Less {found.baseline}", "p")
-    rows: list[Row] = [("unsteered", "", said(bare(found)), "", "")]
+    head = ("Method", "Strength", found.headline, "Moved", f"Less {found.baseline}", "p")
+    rows: list[Row] = [("unsteered", "", said(bare(found)), "", "", "")]
     if found.desired is not None:
-        rows.append(("unsteered, in desired contexts", "", said(found.desired), "", ""))
+        rows.append(("unsteered, in desired contexts", "", said(found.desired), "", "", ""))
     rows += [
-        (one.label, said(one.strength), said(found.effect(one)), *apart(found, one))
+        (
+            *(one.label, said(one.strength), said(found.effect(one)), moved(found, one)),
+            *apart(found, one),
+        )
         for one in found.methods
     ]
     words = (
         f"Each method at the strength that uses up the budget of {kind} on validation prompts, "
         "scored on test prompts. Differences are paired by prompt, in brackets their 95 % interval "
-        "of the bootstrap; p is of the paired bootstrap, corrected by Holm's method."
+        "of the bootstrap; p is of the paired bootstrap, corrected by Holm's method. Moved is by "
+        "the same test against the unsteered model."
     )
     caption = (
         "What each method does at what price, over all targets: blue the method, grey the others. "

@@ -22,12 +22,15 @@ class Asked:
         divergence: KL from the bare model, nats per token.
         obtained: how far the headline came from unsteered (0) to desired (1), over seeds; NaN where
             the task does not know what is desired.
+        moved: the headline less the unsteered model's, paired by prompt; None where there is
+            nothing to compare.
     """
 
     target: float
     score: Score
     divergence: Score
     obtained: Score
+    moved: Comparison | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +46,7 @@ class MethodResult:
         panel: side effects on the test prompts.
         against: its headline less the baseline's, paired by prompt; None where there is nothing to
             compare.
+        moved: its headline less the unsteered model's, likewise.
         asked: what came of every target.
         slope: of what was obtained over what was asked, over seeds; in raw scores a unit where the
             task does not know what is desired.
@@ -58,10 +62,11 @@ class MethodResult:
     met: int
     scores: Mapping[str, Score]
     panel: Mapping[str, Score]
-    against: Comparison | None
     asked: tuple[Asked, ...]
     slope: Score
     gap: Score
+    against: Comparison | None = None
+    moved: Comparison | None = None
     notes: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
     timing: Mapping[str, float] = field(default_factory=dict)
@@ -75,19 +80,15 @@ class MethodResult:
             "met": self.met,
             "scores": {name: vars(score) for name, score in self.scores.items()},
             "panel": {name: vars(score) for name, score in self.panel.items()},
-            "against": None
-            if self.against is None
-            else {
-                **vars(self.against.effect),
-                "p": self.against.p,
-                "test": self.against.test,
-            },
+            "against": _apart(self.against),
+            "moved": _apart(self.moved),
             "asked": [
                 {
                     "target": one.target,
                     "score": vars(one.score),
                     "divergence": vars(one.divergence),
                     "obtained": vars(one.obtained),
+                    "moved": _apart(one.moved),
                 }
                 for one in self.asked
             ],
@@ -96,6 +97,12 @@ class MethodResult:
             "notes": list(self.notes),
             "failures": list(self.failures),
         }
+
+
+def _apart(found: Comparison | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {**vars(found.effect), "p": found.p, "test": found.test}
 
 
 @dataclass(frozen=True, eq=False)

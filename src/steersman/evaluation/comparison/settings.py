@@ -91,14 +91,16 @@ def methods_of(asked: str | Mapping[str, str | Method] | tuple[str, ...], baseli
     """Methods by their labels, with the baseline.
 
     Args:
-        asked: "all", names, or methods by labels of your own.
+        asked: "all", names, or methods by labels of your own; all are those that need nothing but
+            their name.
         baseline: joins them where it is missing and the name of a method.
 
     Raises:
         UnknownNameError: no such method.
     """
     if isinstance(asked, str):
-        asked = tuple(METHODS) if asked == "all" else (asked,)
+        every = tuple(name for name, kind in METHODS.items() if not kind.needs_autoencoder)
+        asked = every if asked == "all" else (asked,)
     named = dict(asked) if isinstance(asked, Mapping) else {name: name for name in asked}
     if baseline not in named and baseline in METHODS:
         named = {baseline: baseline, **named}

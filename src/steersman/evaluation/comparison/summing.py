@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import isfinite, nan, sqrt
 from statistics import fmean
 from typing import Any
 
 from steersman.evaluation.comparison.cells import Cell
 from steersman.evaluation.comparison.result import Asked, ComparisonReport, MethodResult
-from steersman.evaluation.comparison.settings import ComparisonSettings
+from steersman.evaluation.comparison.settings import UNSTEERED, ComparisonSettings
 from steersman.evaluation.folder import Row
 from steersman.evaluation.making import PANEL
 from steersman.evaluation.metrics import (
@@ -55,7 +56,19 @@ def report_of(
     desired = None if context is None else _merged(context, contexts, settings.seeds)
     unsteered = plain_model.headline
     span = _span(unsteered, None if desired is None else desired.headline)
-    against = _against(task, settings.baseline, cells)
+    scored = {label: [cell.scored for cell in found] for label, found in cells.items()}
+    plain = [cell.scored for cell in bare]
+    against = _against(task, settings.baseline, scored)
+    moved = _against(task, UNSTEERED, {UNSTEERED: plain, **scored})
+    moved_at = {
+        target: _against(
+            task,
+            UNSTEERED,
+            {UNSTEERED: plain}
+            | {label: [cell.asked.get(target) for cell in one] for label, one in cells.items()},
+        )
+        for target in settings.targets
+    }
     return ComparisonReport(
         settings=written,
         unsteered=plain_model.scores,
@@ -63,11 +76,27 @@ def report_of(
         desired=None if desired is None else desired.headline,
         in_units=isfinite(span),
         methods=tuple(
-            _method(task, beside, settings, label, found, unsteered, span, against.get(label))
+            _tested(
+                _method(task, beside, settings, label, found, unsteered, span),
+                against.get(label),
+                moved.get(label),
+                {target: found.get(label) for target, found in moved_at.items()},
+            )
             for label, found in cells.items()
         ),
         left_out=dict(left_out),
     )
+
+
+def _tested(
+    found: MethodResult,
+    against: Comparison | None,
+    moved: Comparison | None,
+    moved_at: Mapping[float, Comparison | None],
+) -> MethodResult:
+    """With what the paired tests say of it."""
+    asked = tuple(replace(one, moved=moved_at[one.target]) for one in found.asked)
+    return replace(found, against=against, moved=moved, asked=asked)
 
 
 def _method(
@@ -78,7 +107,6 @@ def _method(
     cells: Sequence[Cell],
     unsteered: Score,
     span: float,
-    against: Comparison | None,
 ) -> MethodResult:
     merged = _merged(task, [cell.scored for cell in cells], settings.seeds)
     asked = [_asked(task, settings, target, cells, unsteered, span) for target in settings.targets]
@@ -101,7 +129,6 @@ def _method(
         panel={}
         if merged is None
         else dict(merged.panel) | _left_alone(beside, cells, settings.seeds),
-        against=against,
         asked=known,
         slope=slopes,
         gap=gaps,
@@ -174,16 +201,24 @@ def _calibration(asked: Sequence[Asked], seeds: int, in_units: bool) -> tuple[Sc
     return (over_seeds(slopes) if slopes else UNKNOWN, over_seeds(gaps) if gaps else UNKNOWN)
 
 
-def _against(task: Task, baseline: str, cells: Cells) -> dict[str, Comparison]:
-    """Every method's headline less the baseline's, by prompt, with Holm's correction."""
-    values = {label: _values(task, found) for label, found in cells.items()}
+def _against(
+    task: Task, baseline: str, found: Mapping[str, Sequence[Evaluation | None]]
+) -> dict[str, Comparison]:
+    """Every headline less the baseline's, by prompt, with Holm's correction.
+
+    Args:
+        task: what was asked.
+        baseline: the label of the one that others are compared with.
+        found: of every label, an evaluation a seed.
+    """
+    values = {label: _values(task, some) for label, some in found.items()}
     names = {key: name for one in values.values() for key, (name, _) in one.items()}
     base = values.get(baseline, {})
     scores = {
-        label: [found[key][1] if key in found else nan for key in names]
-        for label, found in values.items()
+        label: [mine[key][1] if key in mine else nan for key in names]
+        for label, mine in values.items()
         if label == baseline
-        or len({name for key, name in names.items() if _both(found, base, key)}) > 1
+        or len({name for key, name in names.items() if _both(mine, base, key)}) > 1
     }
     if not base or len(scores) < 2:
         return {}
@@ -194,11 +229,11 @@ def _both(one: Mapping[Key, Any], other: Mapping[Key, Any], key: Key) -> bool:
     return all(key in side and isfinite(side[key][1]) for side in (one, other))
 
 
-def _values(task: Task, cells: Sequence[Cell]) -> dict[Key, tuple[str, float]]:
+def _values(task: Task, found: Sequence[Evaluation | None]) -> dict[Key, tuple[str, float]]:
     """What each prompt is called, and its headline."""
     rows: dict[Key, list[Row]] = {}
-    for cell in cells:
-        for row in () if cell.scored is None else cell.scored.rows:
+    for one in found:
+        for row in () if one is None else one.rows:
             rows.setdefault((row["seed"], row["index"]), []).append(row)
     return {key: (mine[0]["id"], _headline(task, mine)) for key, mine in rows.items()}
 

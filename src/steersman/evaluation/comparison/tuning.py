@@ -62,12 +62,15 @@ class Tuner:
         tokenizer: its tokenizer.
         material: examples and prompts.
         settings: the budget, and how it is searched.
+        states: a folder that keeps the examples' states, which are read once for all methods; None
+            reads them for each.
     """
 
     model: nn.Module
     tokenizer: Any
     material: Material
     settings: ComparisonSettings
+    states: Path | None = None
     _plant: LTVSystem | None = None
     _plant_seconds: float = 0.0
 
@@ -152,6 +155,7 @@ class Tuner:
             jacobian_prompts=plant,
             positions=self.settings.positions,
             batch_size=self.settings.batch_size,
+            cache=self.states,
             progress=False,
         )
         seconds["fit"] = time.perf_counter() - started

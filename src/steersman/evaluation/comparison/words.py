@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from steersman.evaluation.comparison.result import ComparisonReport, MethodResult
 
 Row = tuple[str, ...]
+CHANCE = 0.01
+"""A difference from the unsteered model that chance makes this often says nothing."""
 
 
 def summary(found: "ComparisonReport") -> str:
@@ -40,12 +42,13 @@ def table(found: "ComparisonReport") -> tuple[Row, list[Row]]:
     units = found.in_units
     slope = "slope" if units else f"{found.headline} a unit"
     sides = [name for name in side_effects(found) if name != found.headline]
-    head = ("method", "strength", found.headline, "less baseline", "p", *sides, slope)
+    head = ("method", "strength", found.headline, "moved", "less baseline", "p", *sides, slope)
     head += ("gap",) if units else ()
     first = (
         "unsteered",
         "",
         said(bare(found)),
+        "",
         "",
         "",
         *(said(_side(found, n)) for n in sides),
@@ -102,8 +105,18 @@ def apart(found: "ComparisonReport", one: "MethodResult") -> tuple[str, str]:
     return f"{effect.value:+.3f} {interval}", f"{one.against.p:.2g}"
 
 
+def moved(found: "ComparisonReport", one: "MethodResult") -> str:
+    """Whether a method moves the headline as asked, beyond chance, and p."""
+    if one.moved is None:
+        return "-"
+    asked = (one.moved.effect.value > 0) == found.rises
+    way = "as asked" if asked else "the other way"
+    return f"{'not beyond chance' if one.moved.p >= CHANCE else way}, p {one.moved.p:.2g}"
+
+
 def _row(found: "ComparisonReport", one: "MethodResult", sides: list[str]) -> Row:
-    cells: Row = (one.label, said(one.strength), said(found.effect(one)), *apart(found, one))
+    cells: Row = (one.label, said(one.strength), said(found.effect(one)), moved(found, one))
+    cells += apart(found, one)
     cells += tuple(said(one.panel.get(name)) for name in sides) + (said(one.slope),)
     return cells + ((said(one.gap),) if found.in_units else ())
 

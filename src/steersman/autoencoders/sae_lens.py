@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from steersman.autoencoders.autoencoder import SparseAutoencoder
+from steersman.autoencoders.encoder import NEEDED
 from steersman.errors import ArtifactError, InputError
-from steersman.exchange.autoencoder import NEEDED, SparseAutoencoder
+from steersman.files import write_whole
 
 CONFIGURATION, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 _HOOK = re.compile(r"blocks\.(\d+)\.hook_resid_(pre|post)")
@@ -61,6 +63,47 @@ def read_sae(folder: str | Path) -> SparseAutoencoder:
         state=_state(str(_value(config, "hook_name") or "")),
         said=said,
     )
+
+
+def write_sae(sae: SparseAutoencoder, folder: str | Path) -> Path:
+    """Write an autoencoder as SAELens does, so that it and `read_sae` read it back as it is.
+
+    Args:
+        sae: the autoencoder.
+        folder: where to; it is made where it does not exist.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    folder = Path(folder)
+    tensors = {"W_enc": sae.W_enc, "W_dec": sae.W_dec, "b_dec": sae.b_dec, **sae.others}
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_whole(save(kept), folder / WEIGHTS)
+    write_whole(json.dumps(_settings(sae), indent=2) + "\n", folder / CONFIGURATION)
+    return folder
+
+
+def _settings(sae: SparseAutoencoder) -> dict[str, Any]:
+    said = dict(sae.said or {})
+    if sae.state is not None:
+        # The state that enters block 0 leaves none.
+        before = sae.state == 0
+        place = "pre" if before else "post"
+        said["hook_name"] = f"blocks.{0 if before else sae.state - 1}.hook_resid_{place}"
+    return {
+        "architecture": sae.architecture,
+        "d_in": sae.n,
+        "d_sae": sae.features,
+        "dtype": str(sae.W_enc.dtype).removeprefix("torch."),
+        "apply_b_dec_to_input": sae.centred,
+        "normalize_activations": "none",
+        "reshape_activations": "none",
+        **({} if sae.k is None else {"k": sae.k, "rescale_acts_by_decoder_norm": False}),
+        "metadata": said,
+    }
 
 
 def _configuration(path: Path) -> dict[str, Any]:

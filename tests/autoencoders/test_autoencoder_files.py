@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from steersman.autoencoders import read_sae
 from steersman.errors import ArtifactError, InputError, NumericalError, ShapeError
-from steersman.exchange import read_sae
 
 N, FEATURES, K = 5, 12, 3
 OTHERS = {

@@ -1,16 +1,16 @@
-"""Sparse autoencoders of a residual stream, as they are read from files: frozen, and only used."""
+"""Sparse autoencoders of a residual stream: frozen, and only used."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from functools import cached_property
+from typing import get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from steersman.autoencoders.encoder import NEEDED, Architecture, Encoder
 from steersman.errors import InputError, NumericalError, ShapeError
-
-Architecture = Literal["standard", "jumprelu", "topk", "gated"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,16 +78,19 @@ class SparseAutoencoder:
         """How many there are."""
         return self.W_enc.shape[1]
 
+    @cached_property
+    def encoder(self) -> Encoder:
+        """What reads the features."""
+        centre = self.b_dec if self.centred else torch.zeros_like(self.b_dec)
+        return Encoder(self.architecture, self.W_enc, centre, self.others, self.k)
+
     def encode(self, x: Float[Tensor, "*rows n"]) -> Float[Tensor, "*rows features"]:
         """How strongly each feature is there, zero or above.
 
         Args:
             x: states.
         """
-        x = x.to(self.W_enc)
-        return _ENCODE[self.architecture](
-            self, (x - self.b_dec if self.centred else x) @ self.W_enc
-        )
+        return self.encoder(x)
 
     def decode(self, a: Float[Tensor, "*rows features"]) -> Float[Tensor, "*rows n"]:
         """The state that these features make up.
@@ -107,39 +110,3 @@ class SparseAutoencoder:
                 raise ShapeError(f"{name} has shape {tuple(tensor.shape)}; expected {wanted}.")
             if not bool(tensor.isfinite().all()):
                 raise NumericalError(f"{name} of the autoencoder has NaN or infinite values.")
-
-
-NEEDED: Mapping[str, tuple[str, ...]] = {
-    "standard": ("b_enc",),
-    "jumprelu": ("b_enc", "threshold"),
-    "topk": ("b_enc",),
-    "gated": ("b_gate", "b_mag", "r_mag"),
-}
-"""What each architecture needs beyond the weights and the decoder's bias."""
-
-
-def _standard(sae: SparseAutoencoder, z: Tensor) -> Tensor:
-    return (z + sae.others["b_enc"]).relu()
-
-
-def _jumprelu(sae: SparseAutoencoder, z: Tensor) -> Tensor:
-    z = z + sae.others["b_enc"]
-    return torch.where(z > sae.others["threshold"], z.relu(), torch.zeros_like(z))
-
-
-def _topk(sae: SparseAutoencoder, z: Tensor) -> Tensor:
-    largest = (z + sae.others["b_enc"]).topk(int(sae.k or 0), dim=-1)
-    return torch.zeros_like(z).scatter(-1, largest.indices, largest.values.relu())
-
-
-def _gated(sae: SparseAutoencoder, z: Tensor) -> Tensor:
-    size = (z * sae.others["r_mag"].exp() + sae.others["b_mag"]).relu()
-    return torch.where(z + sae.others["b_gate"] > 0, size, torch.zeros_like(size))
-
-
-_ENCODE: Mapping[str, Callable[[SparseAutoencoder, Tensor], Tensor]] = {
-    "standard": _standard,
-    "jumprelu": _jumprelu,
-    "topk": _topk,
-    "gated": _gated,
-}

@@ -29,7 +29,8 @@ class PrOSV(TrainedMethod):
         simpo:    - log sigmoid( beta (log p(w) / |w| - log p(l) / |l|) )
 
     It is trained and acts at the first two and the last two tokens of the prompt, so that
-    generating costs nothing more. The published numbers are of a model with states of its own
+    generating costs nothing more. In the wind tunnel four epochs of that changed nothing that could
+    be measured; the same push at every token did. The published numbers are of a model with states of its own
     length; `scale` carries them over.
 
     Args:

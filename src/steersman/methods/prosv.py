@@ -29,8 +29,10 @@ class PrOSV(TrainedMethod):
         simpo:    - log sigmoid( beta (log p(w) / |w| - log p(l) / |l|) )
 
     It is trained and acts at the first two and the last two tokens of the prompt, so that
-    generating costs nothing more. The published numbers are of a model with states of its own
-    length; `scale` carries them over.
+    generating costs nothing more. A short training moves little from there: in the wind tunnel four
+    epochs at the published rate changed nothing that could be measured.
+
+    The published numbers are of a model with states of its own length; `scale` carries them over.
 
     Args:
         rate: the vector's; the factor has its own.

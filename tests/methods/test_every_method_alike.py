@@ -2,20 +2,21 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import fields, replace
 from functools import cache
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from every_method import settings_of, usual
 from hooked import IDS, fitted
 from torch import Tensor
 from transformers import PreTrainedModel
 
 import steersman as sm
-from steersman.methods import METHODS, Method
+from steersman.methods import METHODS
 from steersman.plant import HookSet, hidden_in, hidden_out, locate
 
 Models = Callable[[str], PreTrainedModel]
@@ -32,16 +33,16 @@ ALIKE = {
 """Which methods do the same at target 1, on purpose."""
 
 
-def quick(kind: type[Method]) -> Method:
-    """The method with its defaults, trained for a moment where it is trained."""
-    method = kind()
-    return replace(method, epochs=2) if "epochs" in vars(method) else method  # type: ignore[call-arg]
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the autoencoders are."""
+    return tmp_path_factory.mktemp("autoencoders")
 
 
 @pytest.fixture(scope="module")
-def fit(tiny_model: Models, tiny_tokenizer: Any) -> Fit:
+def fit(tiny_model: Models, tiny_tokenizer: Any, folder: Path) -> Fit:
     """`fit("a-lqr")`: fitted once and used by all."""
-    return cache(lambda name: fitted(tiny_model("llama"), tiny_tokenizer, quick(METHODS[name])))
+    return cache(lambda name: fitted(tiny_model("llama"), tiny_tokenizer, usual(name, folder)))
 
 
 @EACH
@@ -90,13 +91,11 @@ def test_a_cache_changes_no_token_that_any_method_writes(
     assert torch.equal(*written)
 
 
-def at_block(name: str, block: int) -> Method | None:
-    """The method at that block alone; None where it does not let one choose."""
-    method = quick(METHODS[name])
-    known = {field.name for field in fields(method)}  # type: ignore[arg-type]
-    if "block" in known:
-        return replace(method, block=block)  # type: ignore[call-arg]
-    return replace(method, blocks=(block,)) if "blocks" in known else None  # type: ignore[call-arg]
+def place(name: str, block: int) -> dict[str, Any] | None:
+    """The setting that has the method act at that block alone; None where there is none."""
+    if "block" in settings_of(name):
+        return {"block": block}
+    return {"blocks": (block,)} if "blocks" in settings_of(name) else None
 
 
 @torch.no_grad()
@@ -112,13 +111,13 @@ def states(model: Any) -> list[Tensor]:
     return seen[-len(modules) - 1 :]
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if at_block(name, 1)])
+@pytest.mark.parametrize("name", [name for name in METHODS if place(name, 1)])
 def test_a_method_at_one_block_changes_its_output_and_nothing_before(
-    name: str, tiny_model: Models, tiny_tokenizer: Any
+    name: str, tiny_model: Models, tiny_tokenizer: Any, folder: Path
 ) -> None:
-    model, method = tiny_model("llama"), at_block(name, 1)
-    assert method is not None
-    steering = fitted(model, tiny_tokenizer, method)
+    model, where = tiny_model("llama"), place(name, 1)
+    assert where is not None
+    steering = fitted(model, tiny_tokenizer, usual(name, folder, **where))
     bare = states(model)
     with steering.attach(model, 1.0, tokens="all", trace=False):
         found = states(model)
@@ -128,13 +127,13 @@ def test_a_method_at_one_block_changes_its_output_and_nothing_before(
 
 @EACH
 def test_a_fit_draws_nothing_from_a_generator_that_it_shares(
-    name: str, fit: Fit, tiny_model: Models, tiny_tokenizer: Any
+    name: str, fit: Fit, tiny_model: Models, tiny_tokenizer: Any, folder: Path
 ) -> None:
     before = fit(name).controller
     torch.manual_seed(12345)
     np.random.seed(12345)
     shared = torch.get_rng_state(), np.random.get_state()[1].copy()
-    again = fitted(tiny_model("llama"), tiny_tokenizer, quick(METHODS[name])).controller
+    again = fitted(tiny_model("llama"), tiny_tokenizer, usual(name, folder)).controller
     assert torch.equal(torch.get_rng_state(), shared[0])
     assert np.array_equal(np.random.get_state()[1], shared[1])
     for part in ("H", "G", "plan", "shifts"):

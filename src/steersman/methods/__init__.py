@@ -9,22 +9,7 @@ from steersman.methods.angular import AngularSteering
 from steersman.methods.attention_guided import AttentionGuided
 from steersman.methods.austeer import AUSteer
 from steersman.methods.axes import ParametricAxes
-from steersman.methods.base import (
-    AlignedStates,
-    AtSite,
-    Controller,
-    Evidence,
-    ExecutionName,
-    Means,
-    Method,
-    PlantKind,
-    Prompts,
-    Read,
-    ReferenceName,
-    Reread,
-    Settled,
-    Sides,
-)
+from steersman.methods.base import ExecutionName, Method, PlantKind, ReferenceName, Settled
 from steersman.methods.bipo import BiPO
 from steersman.methods.caa import CAA, ActAdd
 from steersman.methods.cast import CAST
@@ -38,9 +23,20 @@ from steersman.methods.contrasts import (
     RefusalAddition,
     ShiftOfMeans,
 )
+from steersman.methods.controller import Controller
 from steersman.methods.counterfactual import Counterfactual
 from steersman.methods.coupling import Coupling, coupling
 from steersman.methods.cylinder import Cylinder
+from steersman.methods.evidence import (
+    AlignedStates,
+    AtSite,
+    Evidence,
+    Means,
+    Prompts,
+    Read,
+    Reread,
+    Sides,
+)
 from steersman.methods.feature_lqr import FeatureLQR
 from steersman.methods.function_vectors import FunctionVectors
 from steersman.methods.grains import GrAInS

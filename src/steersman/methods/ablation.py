@@ -11,7 +11,8 @@ from steersman.directions import Direction
 from steersman.errors import InputError
 from steersman.methods.about import About
 from steersman.methods.amount import Amount
-from steersman.methods.base import Controller, Evidence
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 
 DEPTH = 0.8
 """The share of the blocks before which the direction is looked for."""

@@ -12,7 +12,9 @@ from torch.nn.functional import normalize
 from steersman.control import Absolute, Law, NormKept, Reference, Target, Units, offset
 from steersman.directions import Direction
 from steersman.methods.acting import acting, one_block
-from steersman.methods.base import Controller, Evidence, Method, PlantKind
+from steersman.methods.base import Method, PlantKind
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 
 
 def at_depth(chosen: int, depth: float | None, direction: Direction) -> int:

@@ -7,7 +7,9 @@ import torch
 
 from steersman.errors import InputError
 from steersman.methods.about import About
-from steersman.methods.base import Controller, Evidence, Method, PlantKind
+from steersman.methods.base import Method, PlantKind
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 
 
 @dataclass(frozen=True)

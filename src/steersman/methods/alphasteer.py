@@ -12,7 +12,8 @@ from steersman.errors import InputError
 from steersman.methods.about import About
 from steersman.methods.acting import one_block
 from steersman.methods.amount import Amount
-from steersman.methods.base import Controller, Evidence
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 
 
 @dataclass(frozen=True)

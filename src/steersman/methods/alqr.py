@@ -18,7 +18,9 @@ from steersman.control import (
 )
 from steersman.directions import Features
 from steersman.methods.about import About
-from steersman.methods.base import Controller, Evidence, Method, PlantKind
+from steersman.methods.base import Method, PlantKind
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from typing import ClassVar, Literal
 
 from steersman.control import Absolute, Reference, Target, Units
-from steersman.methods.base import Controller, ExecutionName, Method, PlantKind
+from steersman.methods.base import ExecutionName, Method, PlantKind
+from steersman.methods.controller import Controller
 
 
 class Amount(Method):

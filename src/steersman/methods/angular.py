@@ -14,16 +14,10 @@ from steersman.directions import Features
 from steersman.errors import InputError
 from steersman.methods.about import About
 from steersman.methods.acting import acting
-from steersman.methods.base import (
-    Controller,
-    Evidence,
-    ExecutionName,
-    Means,
-    Method,
-    PlantKind,
-    Settled,
-)
+from steersman.methods.base import ExecutionName, Method, PlantKind, Settled
 from steersman.methods.choosing import chosen_blocks, with_blocks
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence, Means
 from steersman.plant import Site
 
 Plane = Literal["means", "contrasts"]

@@ -14,7 +14,9 @@ from steersman.directions.kernel_machine import feature_machine
 from steersman.directions.probe import fold_numbers
 from steersman.errors import InputError
 from steersman.methods.about import About
-from steersman.methods.base import Controller, Evidence, Method, PlantKind
+from steersman.methods.base import Method, PlantKind
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 from steersman.plant.attending import Attending, attending
 from steersman.training import Bench
 

@@ -11,7 +11,8 @@ from steersman.control import DiagonalField
 from steersman.errors import InputError
 from steersman.methods.about import About
 from steersman.methods.amount import Amount
-from steersman.methods.base import Controller, Evidence
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 from steersman.plant import Site
 
 

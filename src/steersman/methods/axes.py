@@ -10,7 +10,9 @@ from torch import Tensor
 from steersman.directions import Features
 from steersman.errors import InputError
 from steersman.methods.about import About
-from steersman.methods.base import Controller, Evidence, Method, PlantKind, Sides
+from steersman.methods.base import Method, PlantKind
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence, Sides
 
 
 @dataclass(frozen=True)

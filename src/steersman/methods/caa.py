@@ -6,7 +6,8 @@ from typing import ClassVar
 from steersman.gating import Gate
 from steersman.methods.about import About
 from steersman.methods.added import BlockAddition
-from steersman.methods.base import Controller, Evidence
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from steersman.errors import InputError
 from steersman.gating import Gate, Resembles, SimilarityName, resembling
 from steersman.methods.about import About
 from steersman.methods.added import BandAddition
-from steersman.methods.base import Evidence, Sides
+from steersman.methods.evidence import Evidence, Sides
 
 HELD_OUT = 4
 """Every so many-th example is kept back, to say how well the condition does on others."""

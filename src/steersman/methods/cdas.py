@@ -11,7 +11,9 @@ from steersman.control import AffineField, AffineLaw, Reads
 from steersman.engines import TokenIds, Tokens
 from steersman.errors import InputError
 from steersman.methods.about import About
-from steersman.methods.base import Controller, Evidence, ExecutionName
+from steersman.methods.base import ExecutionName
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 from steersman.methods.trained import TrainedMethod, block_at, placed
 from steersman.training import Bench, Parameters, Training
 from steersman.training.objectives import jensen_shannon

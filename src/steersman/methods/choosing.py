@@ -13,7 +13,8 @@ from torch.nn.functional import normalize
 from steersman.directions import OneForAll
 from steersman.directions.probe import fit_logistic
 from steersman.errors import InputError
-from steersman.methods.base import Evidence, Method
+from steersman.methods.base import Method
+from steersman.methods.evidence import Evidence
 
 RIDGE, FOLDS = 0.01, 5
 Chosen = str | tuple[int, ...]

@@ -7,8 +7,8 @@ from typing import ClassVar
 from steersman.methods.ablation import DEPTH
 from steersman.methods.about import About
 from steersman.methods.added import BandAddition, BlockAddition
-from steersman.methods.base import Evidence
 from steersman.methods.choosing import probe_auc
+from steersman.methods.evidence import Evidence
 
 
 @dataclass(frozen=True)

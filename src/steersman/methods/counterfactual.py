@@ -12,14 +12,9 @@ from steersman.diagnostics import Diagnostic
 from steersman.directions import RANKS, RIDGES, Choice, choose, conditional_shift, plainest
 from steersman.errors import InputError
 from steersman.methods.about import About
-from steersman.methods.base import (
-    Controller,
-    Evidence,
-    ExecutionName,
-    Method,
-    PlantKind,
-    Settled,
-)
+from steersman.methods.base import ExecutionName, Method, PlantKind, Settled
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 
 LITTLE = 0.05
 """Below this share of the shift explained out of sample there is little to steer by."""

@@ -7,7 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from steersman.control import reached
-from steersman.methods.base import Controller, Evidence, Method
+from steersman.methods.base import Method
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 
 DEAR = 3.0
 """From so many times the effort on, holding the others is said to be dear."""

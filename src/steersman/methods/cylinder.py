@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 
 from steersman.control import CylinderLaw, Law, Within
-from steersman.methods.base import Controller
+from steersman.methods.controller import Controller
 from steersman.methods.counterfactual import Counterfactual
 
 

@@ -22,7 +22,9 @@ from steersman.directions.natural import MOST, SHARE
 from steersman.errors import InputError
 from steersman.methods.about import About
 from steersman.methods.acting import numbered
-from steersman.methods.base import Controller, Evidence, Method, PlantKind, Settled
+from steersman.methods.base import Method, PlantKind, Settled
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 
 Actuators = Literal["contrast", "natural", "state"]
 Weight = float | tuple[float, ...]

@@ -11,8 +11,10 @@ from tqdm.auto import tqdm
 from steersman.control import DiagonalField
 from steersman.errors import InputError
 from steersman.methods.about import About
-from steersman.methods.base import Controller, Evidence, Method, PlantKind, Settled
+from steersman.methods.base import Method, PlantKind, Settled
 from steersman.methods.choosing import strongest_blocks
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 from steersman.methods.heads import by_head, heads_table, marked, side_by_side
 from steersman.plant import Site
 from steersman.plant.mixing import mixed_heads

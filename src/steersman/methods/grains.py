@@ -15,7 +15,8 @@ from steersman.directions.subspace import principal_axes, upwards
 from steersman.errors import InputError
 from steersman.methods.about import About
 from steersman.methods.amount import Amount
-from steersman.methods.base import Controller, Evidence
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 from steersman.methods.trained import placed
 from steersman.training import Bench, Written
 from steersman.training.attribution import integrated_gradients

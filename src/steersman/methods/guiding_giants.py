@@ -14,7 +14,9 @@ from steersman.control import Law
 from steersman.control.checks import require_finite
 from steersman.methods.about import About
 from steersman.methods.acting import acting
-from steersman.methods.base import Controller, Evidence, ExecutionName
+from steersman.methods.base import ExecutionName
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 from steersman.methods.trained import TrainedMethod
 from steersman.training import Parameters, Training
 from steersman.training.networks import apply, layers

@@ -12,7 +12,9 @@ from steersman.directions import Probe
 from steersman.methods.about import About
 from steersman.methods.acting import in_the_middle
 from steersman.methods.amount import Amount
-from steersman.methods.base import Controller, Evidence, Method, PlantKind
+from steersman.methods.base import Method, PlantKind
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 from steersman.methods.probed import Probed, probed
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from steersman.diagnostics import Diagnostic
 from steersman.errors import InputError
-from steersman.methods.base import AtSite
+from steersman.methods.evidence import AtSite
 
 
 def by_head(

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from steersman.control import DiagonalField
 from steersman.methods.about import About
-from steersman.methods.base import Controller, Evidence, ExecutionName
+from steersman.methods.base import ExecutionName
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 from steersman.methods.trained import TrainedMethod
 from steersman.training import Parameters
 from steersman.training.objectives import group_threshold, soft_threshold, sorted_wasserstein

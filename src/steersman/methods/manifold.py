@@ -14,7 +14,9 @@ from steersman.errors import InputError
 from steersman.methods.about import About
 from steersman.methods.acting import one_block
 from steersman.methods.amount import Amount
-from steersman.methods.base import Controller, Evidence, Settled
+from steersman.methods.base import Settled
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 
 FLAT = 1e-6
 """Below this share of the largest spread the class means do not vary along a direction."""

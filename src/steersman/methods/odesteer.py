@@ -25,15 +25,7 @@ from steersman.control import (
 from steersman.diagnostics import Diagnostic
 from steersman.errors import InputError
 from steersman.methods.about import About
-from steersman.methods.base import (
-    Controller,
-    Evidence,
-    ExecutionName,
-    Method,
-    PlantKind,
-    Settled,
-    Sides,
-)
+from steersman.methods.base import ExecutionName, Method, PlantKind, Settled
 from steersman.methods.classifier import (
     Examples,
     Kernel,
@@ -43,6 +35,8 @@ from steersman.methods.classifier import (
     Unseen,
     length_to_desired,
 )
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence, Sides
 
 BarrierName = Literal["sketch", "quadratic", "linear"]
 UnitName = Literal["desired", "norm", "state"]

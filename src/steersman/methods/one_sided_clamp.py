@@ -9,14 +9,9 @@ from steersman.control import Absolute, ClampLaw, Reference, Relative, Side, Tar
 from steersman.directions import Features
 from steersman.methods.about import About
 from steersman.methods.acting import acting
-from steersman.methods.base import (
-    Controller,
-    Evidence,
-    ExecutionName,
-    Method,
-    PlantKind,
-    ReferenceName,
-)
+from steersman.methods.base import ExecutionName, Method, PlantKind, ReferenceName
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import torch
 from steersman.control import AffineLaw, plan, prefilter, reached
 from steersman.methods.about import About
 from steersman.methods.alqr import ALQR
-from steersman.methods.base import Controller, Evidence
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ import torch
 from steersman.control import Law, PIDLaw, plan, prefilter, reached
 from steersman.methods.about import About
 from steersman.methods.acting import numbered
-from steersman.methods.base import Controller, Evidence, Method, PlantKind
+from steersman.methods.base import Method, PlantKind
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 
 
 @dataclass(frozen=True)

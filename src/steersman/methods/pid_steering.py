@@ -13,7 +13,9 @@ from steersman.control.checks import require_finite
 from steersman.errors import InputError
 from steersman.methods.about import About
 from steersman.methods.acting import acting
-from steersman.methods.base import Controller, Evidence, Method, PlantKind
+from steersman.methods.base import Method, PlantKind
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 
 Missing = Callable[[int, Float[Tensor, "blocks n"]], Float[Tensor, " n"]]
 """What is missing at the output of a block, given the inputs at the blocks before it."""

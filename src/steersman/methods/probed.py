@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from steersman.directions import Observer
-from steersman.methods.base import Sides
+from steersman.methods.evidence import Sides
 
 
 class Probed(NamedTuple):

@@ -9,7 +9,8 @@ from torch import Tensor
 from steersman.control import AffineLaw
 from steersman.errors import InputError
 from steersman.methods.about import About
-from steersman.methods.base import Controller, Evidence
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 from steersman.methods.trained import TrainedMethod, block_at, placed
 from steersman.training import Bench, Parameters, Training
 from steersman.training.objectives import cross_entropy, simpo

@@ -14,7 +14,9 @@ from steersman.diagnostics import Diagnostic
 from steersman.errors import InputError
 from steersman.methods.about import About
 from steersman.methods.amount import Amount
-from steersman.methods.base import Controller, Evidence, Settled
+from steersman.methods.base import Settled
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 from steersman.methods.sparse import SparseMethod, kept, parts, require_features
 from steersman.methods.trained import placed
 

@@ -8,7 +8,7 @@ from steersman.control import Absolute, Reads, Reference, Target, TurnLaw, Units
 from steersman.directions import Features
 from steersman.methods.about import About
 from steersman.methods.angular import AngularSteering, Plane
-from steersman.methods.base import Controller
+from steersman.methods.controller import Controller
 
 
 @dataclass(frozen=True)

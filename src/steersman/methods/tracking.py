@@ -19,14 +19,9 @@ from steersman.control import (
 from steersman.directions import Features
 from steersman.errors import InputError
 from steersman.methods.about import About
-from steersman.methods.base import (
-    Controller,
-    Evidence,
-    ExecutionName,
-    Method,
-    PlantKind,
-    Settled,
-)
+from steersman.methods.base import ExecutionName, Method, PlantKind, Settled
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 
 
 @dataclass(frozen=True)

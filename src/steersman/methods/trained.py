@@ -9,7 +9,9 @@ from torch import Tensor
 
 from steersman.control import Absolute, Reference, Target, Units
 from steersman.errors import InputError
-from steersman.methods.base import Controller, Evidence, Method, PlantKind
+from steersman.methods.base import Method, PlantKind
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 from steersman.training import Training
 
 

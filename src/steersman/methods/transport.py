@@ -12,7 +12,9 @@ from steersman.errors import InputError
 from steersman.methods.about import About
 from steersman.methods.acting import acting
 from steersman.methods.amount import Amount
-from steersman.methods.base import Controller, Evidence, Method, PlantKind, Sides
+from steersman.methods.base import Method, PlantKind
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence, Sides
 
 FAR = torch.finfo(torch.float32).max
 """What no coordinate lies beyond; a stored tensor holds no infinity."""

@@ -5,7 +5,9 @@ from typing import ClassVar
 
 from steersman.engines import tokens_named
 from steersman.methods.about import About
-from steersman.methods.base import Controller, Evidence, Method, PlantKind
+from steersman.methods.base import Method, PlantKind
+from steersman.methods.controller import Controller
+from steersman.methods.evidence import Evidence
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 import steersman as sm
 from steersman.directions import MeanDifference, Purified, contrast, observer_named
 from steersman.errors import UnknownNameError
-from steersman.fitting import read_direction
 from steersman.plant import capture_states
+from steersman.reading_directions import read_direction
 
 Models = Callable[[str], PreTrainedModel]
 

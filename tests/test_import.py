@@ -66,7 +66,7 @@ def test_every_public_name_is_there(name: str) -> None:
     ("name", "home"),
     [
         ("fit", "fitting"),
-        ("identify", "fitting"),
+        ("identify", "identifying"),
         ("attach", "steering"),
         ("calibrate", "calibration"),
         ("linearity", "local_linearity"),

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from steersman.evaluation.comparison import ComparisonReport, compare
     from steersman.exchange import export_vectors, import_vectors
     from steersman.faithful import Faithfulness, faithfulness
-    from steersman.fitting import fit, identify
+    from steersman.fitting import fit
     from steersman.gating import AllOf, AnyOf, Not, Resembles, SoftGate
+    from steersman.identifying import identify
     from steersman.loading import load
     from steersman.local_linearity import LinearityReport, linearity
     from steersman.methods import (
@@ -139,7 +140,8 @@ _HOMES = {
     "evaluation.comparison": ("ComparisonReport", "compare"),
     "exchange": ("export_vectors", "import_vectors"),
     "faithful": ("Faithfulness", "faithfulness"),
-    "fitting": ("fit", "identify"),
+    "fitting": ("fit",),
+    "identifying": ("identify",),
     "gating": ("AllOf", "AnyOf", "Not", "Resembles", "SoftGate"),
     "loading": ("load",),
     "local_linearity": ("LinearityReport", "linearity"),

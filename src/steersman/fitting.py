@@ -1,6 +1,5 @@
 """From examples to a steering: read the directions, identify the plant, solve."""
 
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -11,18 +10,9 @@ from torch import nn
 
 from steersman.control import LTVSystem, Plant
 from steersman.data import AlignedPairs, ContrastivePairs, Example
-from steersman.directions import (
-    ALONE,
-    Direction,
-    Features,
-    Natural,
-    Observer,
-    contrast,
-    listed,
-    observer_named,
-    worth_steering,
-)
+from steersman.directions import ALONE, Features, Natural, Observer, listed
 from steersman.errors import InputError
+from steersman.identifying import identify
 from steersman.methods import (
     METHODS,
     AlignedStates,
@@ -41,11 +31,9 @@ from steersman.plant import (
     ProcessGroup,
     StateCache,
     average,
-    estimate,
     ordinary_ids,
     pad_id,
 )
-from steersman.plant import identify as identify_blocks
 from steersman.provenance import Provenance
 from steersman.reading import (
     Examples,
@@ -54,68 +42,12 @@ from steersman.reading import (
     read_states,
     read_with_site,
 )
+from steersman.reading_directions import Pairs, rules_of, told
 from steersman.rereading import Rereading
 from steersman.steering import Steering
 from steersman.training import Bench, written
 
 DEFAULT_JACOBIAN_PROMPTS = 32
-Pairs = ContrastivePairs | AlignedPairs
-
-
-def identify(
-    model: nn.Module,
-    tokenizer: Any,
-    prompts: Sequence[Example],
-    *,
-    chunk: int = CHUNK,
-    checkpoint: str | Path | None = None,
-    progress: bool = True,
-    group: ProcessGroup | None = None,
-) -> LTVSystem:
-    """The model's blocks as a linear time-varying plant, averaged over prompts.
-
-        A_t = mean over prompts of  d f_t(x_t) / d x_t   at the last token, earlier tokens fixed
-
-    Called in every process of an initialised `torch.distributed` group, as `torchrun` and
-    `accelerate launch` start them, it shares the prompts out and returns the same plant in each.
-
-    Args:
-        model: the loaded model.
-        tokenizer: its tokenizer.
-        prompts: texts or chats.
-        chunk: cotangents at a time; bounds the memory.
-        checkpoint: where to keep the running mean; an interrupted call given again goes on there,
-            with any number of processes.
-        progress: say beforehand how long it will take, and show how far it is, in one process.
-        group: the processes that share the prompts; None is the default group, where one is
-            initialised. A process that shall work alone passes a group of itself.
-
-    Returns:
-        The plant; `plant.A` is `(blocks, n, n)`, float32.
-
-    Raises:
-        InputError: no prompts, or one longer than the model's context.
-        MismatchError: the checkpoint is of another model or other prompts, or the processes were
-            not given the same ones.
-        ProcessError: another process failed, died, or was silent for the group's timeout.
-        NumericalError: a Jacobian is not finite.
-
-    Source:
-        A-LQR (arXiv 2604.19018), section 4; the frozen prefix is ours.
-    """
-    if progress and Processes.of(model, group).first:
-        cost = estimate(model, tokenizer, prompts, chunk=chunk, group=group)
-        sys.stderr.write(f"identifying the plant: {cost}\n")
-    found = identify_blocks(
-        model,
-        tokenizer,
-        prompts,
-        chunk=chunk,
-        checkpoint=None if checkpoint is None else Path(checkpoint),
-        progress=progress,
-        group=group,
-    )
-    return LTVSystem(found.A)
 
 
 def fit(
@@ -188,7 +120,7 @@ def fit(
     """
     progress = progress and Processes.of(model, group).first
     chosen = _method(method, q, r, qf)
-    along, rule = _rules(chosen.direction if direction is None else direction, observer)
+    along, rule = rules_of(chosen.direction if direction is None else direction, observer)
     named = _named(pairs, chosen)
     examples = {
         name: Examples.of(one, _positions(one, chosen) if positions is None else positions)
@@ -208,7 +140,7 @@ def fit(
             sides[name], at_site = found
         else:
             sides[name] = read_states(model, tokenizer, one, **reading)
-    features = Features({name: _direction(found, along, rule) for name, found in sides.items()})
+    features = Features({name: told(found, along, rule) for name, found in sides.items()})
     features.require_independent(features.blocks)
     prompts = _plant_prompts(chosen, examples, jacobian_prompts)
     system: Plant | None = jacobian_prompts if isinstance(jacobian_prompts, LTVSystem) else None
@@ -270,75 +202,9 @@ def fit(
     )
 
 
-def read_direction(
-    model: nn.Module,
-    tokenizer: Any,
-    pairs: Pairs,
-    *,
-    positions: str | Positions | None = None,
-    direction: str | Observer = "mean",
-    observer: str | Observer | None = None,
-    batch_size: int = 16,
-    cache: str | Path | None = None,
-    progress: bool = True,
-) -> Direction:
-    """The contrast of desired and undesired examples, the feature that shows it, its separation.
-
-    Warns where the direction does not separate the examples well enough to steer by.
-
-    Args:
-        model: the loaded model.
-        tokenizer: its tokenizer.
-        pairs: the examples.
-        positions: which tokens are read, as in `fit`; several of one example are averaged.
-        direction: along what the feature is pushed, as in `fit`.
-        observer: along what it is observed, as in `fit`.
-        batch_size: examples at a time.
-        cache: a folder to keep the states in, as in `fit`.
-        progress: show how far it is.
-
-    Raises:
-        InputError: an example longer than the context, identical sides, or too few examples for the
-            direction or the observer.
-        UnknownNameError: no such direction, observer or position rule.
-        NumericalError: states that are not finite.
-    """
-    along, rule = _rules(direction, observer)
-    examples = Examples.of(pairs, positions)
-    sides = read_states(
-        model,
-        tokenizer,
-        examples,
-        batch_size=batch_size,
-        progress=progress,
-        cache=None if cache is None else StateCache(Path(cache)),
-    )
-    return _direction(sides, along, rule)
-
-
-def _rules(direction: str | Observer, observer: str | Observer | None) -> tuple[Observer, Observer]:
-    """Along what is pushed, and along what is observed: the same, unless something else is asked.
-
-    Raises:
-        UnknownNameError: there is no such rule.
-        InputError: a number in a name that cannot be.
-    """
-    along = observer_named(direction) if isinstance(direction, str) else direction
-    if observer is None:
-        return along, along
-    return along, observer_named(observer) if isinstance(observer, str) else observer
-
-
 def _positions(pairs: Pairs, method: Method) -> str | None:
     """Where the method reads examples; aligned pairs are read where they go on alike."""
     return None if isinstance(pairs, AlignedPairs) else method.positions
-
-
-def _direction(sides: Sides, along: Observer, observer: Observer) -> Direction:
-    direction = contrast(*sides, direction=along, observer=observer)
-    for doubt in worth_steering(direction):
-        warnings.warn(doubt, stacklevel=3)
-    return direction
 
 
 def _named(pairs: Pairs | Mapping[str, Pairs], method: Method) -> Mapping[str, Pairs]:
@@ -412,6 +278,3 @@ def _method(method: str | Method, q: float | None, r: float | None, qf: float | 
             raise InputError(f"{name} is {value}; the weights of the cost must be above zero.")
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     return kind(**{name: value for name, value in weights.items() if name in known})
-
-
-__all__ = ["METHODS", "fit", "identify", "read_direction"]

@@ -12,7 +12,7 @@ from torch import nn
 from steersman.data import Example
 from steersman.directions import ALONE, Direction, Features
 from steersman.errors import InputError
-from steersman.fitting import identify
+from steersman.identifying import identify
 from steersman.methods import Evidence, Means, Tracking
 from steersman.plant import CHUNK, LastToken, Tokens, capture_states, locate, tokenize
 from steersman.provenance import Provenance

@@ -15,7 +15,7 @@ from steersman.bounding.runs import fingerprint, paired_runs, read_prompts
 from steersman.bounding.tracking_bound import TrackingBound
 from steersman.control import Plant, conformal_bound
 from steersman.errors import InputError
-from steersman.fitting import identify
+from steersman.identifying import identify
 from steersman.methods import ExecutionName
 from steersman.plant import Example, average
 from steersman.steering import Steering

@@ -14,7 +14,6 @@ from tqdm.auto import tqdm
 from steersman.data import AlignedPairs, ContrastivePairs
 from steersman.directions import Direction
 from steersman.errors import InputError
-from steersman.fitting import read_direction
 from steersman.local_linearity.cost import foretell
 from steersman.local_linearity.prompts import Prepared, Prompts, prepare
 from steersman.local_linearity.remainders import measure_remainders
@@ -22,6 +21,7 @@ from steersman.local_linearity.result import LinearityReport
 from steersman.local_linearity.spectra import DRAWS, default_rank, measure_spectra
 from steersman.local_linearity.steps import Steps, checked_scales, steps
 from steersman.plant import CHUNK, Linearization, linearize, locate, unwrap
+from steersman.reading_directions import read_direction
 from steersman.steering import Steering
 
 SCALES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)

@@ -17,7 +17,8 @@ from steersman.errors import InputError, SteersmanError
 from steersman.evaluation import Evaluation, Task, evaluate
 from steersman.evaluation.comparison.cells import safe
 from steersman.evaluation.folder import RUN
-from steersman.fitting import fit, identify
+from steersman.fitting import fit
+from steersman.identifying import identify
 from steersman.plant import CHUNK, locate, tokenize
 from steersman.reproduction.found import Line
 from steersman.reproduction.item import Sizes

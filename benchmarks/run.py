@@ -30,6 +30,7 @@ import machine
 import overhead
 import overhead_of_methods
 import real_models
+import serving
 import torch
 import tracking
 from parts import Cell, Parts
@@ -53,6 +54,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
     "overhead": overhead.parts,
     "overhead_of_methods": overhead_of_methods.parts,
     "real_models": real_models.parts,
+    "serving": serving.parts,
     "tracking": tracking.parts,
 }
 SUMMARIES: dict[str, Callable[[dict[str, Any], list[Cell]], list[Cell]]] = {

@@ -162,7 +162,7 @@ def _batch(
     decoding: Decoding,
 ) -> Sampled:
     given = encode_prompts(model, tokenizer, prompts, new_tokens)
-    ends = _ends(model, tokenizer)
+    ends = end_ids(model, tokenizer)
     try:
         out = model.generate(  # type: ignore[operator]
             input_ids=given.input_ids,
@@ -196,7 +196,7 @@ def _batch(
     )
 
 
-def _ends(model: nn.Module, tokenizer: Any) -> list[int]:
+def end_ids(model: nn.Module, tokenizer: Any) -> list[int]:
     """Every token that ends a sequence: a model may have several, and not the tokenizer's own."""
     settings = getattr(unwrap(model), "generation_config", None)
     ends = getattr(settings, "eos_token_id", None)

@@ -123,7 +123,7 @@ def _soft(name: str, tensors: Mapping[str, Tensor], blocks: int, n: int) -> Soft
     if missing:
         raise ArtifactError(f"'soft' of gate needs the tensors {', '.join(missing)}. {_AGAIN}")
     try:
-        made = SoftGate(*(tensors[key] for key in SOFT), name=name)
+        made = SoftGate(tensors[SOFT[0]], tensors[SOFT[1]], name)
         made.require(blocks, n)
     except SteersmanError as error:
         raise ArtifactError(f"'soft' of gate: {error} {_AGAIN}") from error

@@ -8,7 +8,7 @@ from steersman.errors import InputError
 
 COMMANDS = (
     *("calibrate", "demo", "doctor", "export", "fit", "generate", "import", "methods"),
-    "report",
+    *("report", "serve"),
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from scipy.stats import binomtest
 
+from steersman.gating import Resembles, f1
 from steersman.methods import (
     CAA,
     CAST,
@@ -26,18 +27,18 @@ from steersman.methods import (
     SelectiveSteering,
     ShiftOfMeans,
 )
+from steersman.plant import AllTokens, capture_states
 from steersman.sampling import sample
 from steersman.windtunnel import behaviour, fit_behaviour, load
+from steersman.windtunnel.scores import is_abusive
 
 pytestmark = pytest.mark.slow
 
 TUNNEL: dict[str, Method] = {
     "caa": CAA(),
-    "actadd": ActAdd(),
     "repe": RepE(strength=None),
     "confst": ConfST(),
     "raptor": RAPTOR(),
-    "cast": CAST(strength=None),
     "seal": Seal(),
     "efficiency": Efficiency(),
     "bias": BiasMitigation(),
@@ -47,7 +48,11 @@ TUNNEL: dict[str, Method] = {
     "shift-of-means": ShiftOfMeans(),
     "selective": SelectiveSteering(),
     "alphasteer": AlphaSteer(),
+    "actadd": ActAdd(),
 }
+"""Ablation within principal axes is not among them: zero lies between the two sides there."""
+TARGETS = {"actadd": 5.0}
+"""Where target 1 is too little to be measured."""
 
 
 @cache
@@ -65,7 +70,7 @@ def judged(name: str | None, seed: int) -> tuple[float, ...]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             steering = fit_behaviour(model, tokenizer, toxicity, seed=seed, method=TUNNEL[name])
-        attached = steering.attach(model, 1.0, trace=False)
+        attached = steering.attach(model, TARGETS.get(name, 1.0), trace=False)
     with attached:
         prompts = [item.prompt for item in items]
         drawn = sample(model, tokenizer, prompts, new_tokens=toxicity.new_tokens, seed=seed)
@@ -81,3 +86,38 @@ def test_in_the_wind_tunnel_it_makes_dialogues_polite(name: str) -> None:
     worse = sum(a < b for a, b in zip(bare, found, strict=True))
     assert better > worse
     assert binomtest(better, better + worse, 0.5).pvalue < 0.01
+
+
+def test_prompts_like_the_undesired_examples_are_made_polite_and_no_others_are_touched() -> None:
+    """Dialogues that end where somebody says something, of either side, bare and conditionally."""
+    model, tokenizer, toxicity = tunnel()
+    better = worse = 0
+    for seed in range(3):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            method = CAST(strength=None)
+            steering = fit_behaviour(model, tokenizer, toxicity, seed=seed, method=method)
+        others = toxicity.pairs(1000 + seed, 30)
+        prompts = [*others.undesired, *others.desired]
+        condition: Any = steering.gate.condition
+        fires = _fires(condition, prompts)
+        texts = []
+        for attached in (nullcontext(), steering.attach(model, 1.0, trace=False)):
+            with attached:
+                drawn = sample(model, tokenizer, prompts, new_tokens=20, seed=seed)
+            texts.append([text for batch in drawn for text in batch.texts])
+        assert f1(sum(fires[:30]), sum(fires), 30) > 0.8
+        for fired, bare, found in zip(fires, *texts, strict=True):
+            assert fired or bare == found
+            better += is_abusive(bare) > is_abusive(found)
+            worse += is_abusive(bare) < is_abusive(found)
+    assert better > worse
+    assert binomtest(better, better + worse, 0.5).pvalue < 0.01
+
+
+def _fires(condition: Resembles, prompts: list[str]) -> list[bool]:
+    """What the condition says of prompts that are read as a fit reads examples."""
+    model, tokenizer, _ = tunnel()
+    states = capture_states(model, tokenizer, prompts, AllTokens(), progress=False)
+    found: list[bool] = condition.fires({condition.reading: states[:, condition.state]}).tolist()
+    return found

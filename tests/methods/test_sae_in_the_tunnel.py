@@ -12,13 +12,13 @@ import pytest
 from scipy.stats import binomtest
 
 import steersman as sm
-from steersman.methods import GrAInS, LFSteering, Method, SAEClamp, SAEFeature
+from steersman.methods import GrAInS, LangFIR, LFSteering, Method, SAEClamp, SAEFeature
 from steersman.sampling import sample
 from steersman.windtunnel import behaviour, fit_behaviour, load
 from steersman.windtunnel.corpus import corpus
 
 pytestmark = pytest.mark.slow
-BLOCK, WIDTH, K = 2, 512, 16
+BLOCK, WIDTH, K = 2, 512, 8
 SEEDS, PROMPTS = range(3), 100
 TOXICITY = behaviour("toxicity")
 
@@ -26,7 +26,8 @@ CASES: dict[str, tuple[Callable[[str], Method], float]] = {
     "sae-feature": (SAEFeature, 1.0),
     "sae-clamp": (SAEClamp, 1.0),
     "lf-steering": (LFSteering, 1.0),
-    "grains": (lambda folder: GrAInS(), 0.1),
+    "langfir": (lambda folder: LangFIR(folder, random=0.3), 2.0),
+    "grains": (lambda folder: GrAInS(pairs=20), 1.0),
 }
 
 
@@ -38,8 +39,8 @@ def tunnel() -> tuple[Any, Any]:
 @pytest.fixture(scope="module")
 def trained() -> sm.FittedAutoencoder:
     """Texts of a seed that neither the model was trained on nor prompts are drawn from."""
-    texts = [document.text for document in islice(corpus(seed=4321), 2000)]
-    settings: dict[str, Any] = {"block": BLOCK, "width": WIDTH, "k": K, "epochs": 6}
+    texts = [document.text for document in islice(corpus(seed=4321), 1500)]
+    settings: dict[str, Any] = {"block": BLOCK, "width": WIDTH, "k": K, "epochs": 4}
     return sm.fit_autoencoder(*tunnel(), texts, **settings, progress=False)
 
 
@@ -76,7 +77,7 @@ def test_it_explains_the_states_of_texts_that_it_has_not_seen(
     trained: sm.FittedAutoencoder, folder: str
 ) -> None:
     found = trained.quality
-    assert found.explained > 0.9 and found.dead < 0.1
+    assert found.explained > 0.95 and found.dead < 0.3
     assert found.active <= K
     assert Path(folder, "sae_weights.safetensors").exists()
 

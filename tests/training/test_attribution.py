@@ -31,8 +31,8 @@ def bench_of(model: Any, tokenizer: Any, size: int = 3) -> Bench:
 def wide(tiny_model: Models, name: str) -> Any:
     """In float64, and with norms that are smooth where the path begins.
 
-    With an epsilon of 1e-6 a random Llama changes at every scale down to 1e-9 of its embeddings, and
-    no quadrature of a few hundred points follows that.
+    With an epsilon of 1e-6 a random Llama changes at every scale down to 1e-9 of its embeddings,
+    and no quadrature of a few hundred points follows that.
     """
     model = copy.deepcopy(tiny_model(name)).to(torch.float64)
     for module in model.modules():

@@ -55,7 +55,7 @@ def quality(sae: SparseAutoencoder, x: Float[Tensor, "rows n"]) -> Quality:
         raise InputError(f"{len(x)} states that do not differ cannot be explained: give more.")
     missed, active = 0.0, 0.0
     seen = torch.zeros(sae.features, dtype=torch.bool, device=sae.W_enc.device)
-    for part in x.split(ROWS):
+    for part in torch.split(x, ROWS):
         a = sae.encode(part)
         missed += float((part.to(sae.W_dec) - sae.decode(a)).double().square().sum())
         active += float((a > 0).sum())

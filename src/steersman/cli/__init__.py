@@ -26,6 +26,7 @@ from steersman.cli.linearity import linearity
 from steersman.cli.methods import methods
 from steersman.cli.report import report
 from steersman.cli.reproduce import reproduce
+from steersman.cli.serve import serve
 
 app = typer.Typer(
     name="steersman",
@@ -53,6 +54,7 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     reproduce: "steersman reproduce alqr toxicity --model windtunnel --count 40 --out toxicity",
     import_: "steersman import calm.gguf --model gpt2 --out calm",
     export: "steersman export calm calm.gguf",
+    serve: "steersman serve gpt2 --steering calm=./calm",
     methods: "steersman methods",
 }
 for _command, _example in _EXAMPLES.items():

@@ -1,6 +1,6 @@
 """The prompt conditions of a run's channels: what each row's prompt was found to be."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -64,6 +64,11 @@ class Conditions:
         for index, fires in found.items():
             self._verdicts[index].decide(fires)
             yield index, fires
+
+    def resume(self, decided: Mapping[int, Bool[Tensor, " batch"]]) -> None:
+        """Take over which rows of each channel were found to fire, by another run."""
+        for index, fires in decided.items():
+            self._verdicts[index].decide(fires)
 
     def decided(self) -> Iterator[tuple[int, Bool[Tensor, " batch"]]]:
         """The rows of each channel that were found to fire, where that is known."""

@@ -47,6 +47,20 @@ class NominalRun:
             self._bind(made, self._created)
         self._created = None
 
+    @property
+    def cache(self) -> Any:
+        """The nominal's own, beside the caller's; None before a pass."""
+        return self._twin
+
+    def resume(self, real: Any, twin: Any) -> None:
+        """Go on from caches that another run has filled.
+
+        Args:
+            real: the caller's.
+            twin: the nominal's.
+        """
+        self._bind(real, twin)
+
     def close(self) -> None:
         """Forget every cache."""
         self._twin = self._created = None

@@ -25,6 +25,7 @@ from steersman.engines.nominal import NominalRun
 from steersman.engines.planned import Plans
 from steersman.engines.recorder import Recorder
 from steersman.engines.renewal import made_for, remade_for
+from steersman.engines.standing import Standing
 from steersman.engines.trace import Trace
 from steersman.engines.window import Sequences, Window, read_window
 from steersman.errors import ArchitectureError, AttachedError, InputError, MismatchError
@@ -172,6 +173,46 @@ class Run:
             raise InputError("nothing was recorded: run the model inside the `with` block first")
         return tuple(trace for one in self._recorders[sequence] for trace in one.traces())
 
+    def resume(self, standing: Standing) -> None:
+        """Go on with rows that another run has left, before the first pass of this one.
+
+        Args:
+            standing: where they stand; the channels are those of this run.
+
+        Raises:
+            InputError: a law is made for each prompt or token, or makes up for what the last one
+                missed, of which another run knows nothing.
+        """
+        made = any(c.at_prompt for c in self._channels)
+        if self._anew or made or self._corrections.channels:
+            raise InputError(
+                "rows that another run has begun can be taken over only with relinearize='fit' and "
+                "without a correction"
+            )
+        self._sequences.resume(standing.ends, standing.columns)
+        self._conditions.resume(standing.fired)
+        if self._nominal is not None:
+            self._nominal.resume(standing.cache, standing.nominal)
+        if self._traced:
+            self._recorders.append(self._recorders_of_all())
+
+    def standing(self, cache: Any) -> Standing:
+        """Where the rows stand after a pass, for another run to go on with them.
+
+        Args:
+            cache: the caller's, as the pass has left it.
+
+        Raises:
+            InputError: no pass has begun.
+        """
+        return Standing(
+            cache=cache,
+            columns=self._sequences.seen,
+            ends=self._sequences.starts,
+            nominal=None if self._nominal is None else self._nominal.cache,
+            fired=dict(self._conditions.decided()),
+        )
+
     def _before_model(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._asleep:
             return
@@ -211,7 +252,10 @@ class Run:
         if any(channel.at_prompt for channel in self._channels):
             self._make(lambda channel: made_for(channel, window, self._prompts, self))
         if self._traced:
-            self._recorders.append([Recorder(c.watch, c.scale, c.names) for c in self._channels])
+            self._recorders.append(self._recorders_of_all())
+
+    def _recorders_of_all(self) -> list[Recorder]:
+        return [Recorder(one.watch, one.scale, one.names) for one in self._channels]
 
     def _decide_early(self, window: Window, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Make ready to read what conditions ask of the prompts, of which nothing is steered yet.

@@ -118,6 +118,27 @@ class Sequences:
             self.seen = 0
         return begins
 
+    def resume(self, ends: Int[Tensor, " batch"], columns: int) -> None:
+        """Go on with a sequence that was begun elsewhere.
+
+        Args:
+            ends: the column of each row's last prompt token.
+            columns: how many columns have passed.
+        """
+        self._prompt, self._start, self.seen = None, ends, columns
+        self._latest = int(ends.max()) if ends.device.type == "cpu" else None
+
+    @property
+    def starts(self) -> Int[Tensor, " batch"]:
+        """The column of each row's last prompt token, from which on text is generated.
+
+        Raises:
+            InputError: no pass has begun.
+        """
+        if self._start is None:
+            raise InputError("no pass has begun")
+        return self._start
+
     def leave(self, window: Window) -> None:
         """Take note that the pass is over."""
         self.seen = max(self.seen, window.first + window.length)

@@ -94,7 +94,8 @@ class AlphaSteer(Amount):
         """Ridge regression of one on the coordinates."""
         moment = z.mT @ z / len(z)
         moment.diagonal().add_(self.ridge * z.square().mean().clamp_min(1e-300))
-        return torch.linalg.solve(moment, z.mean(0))
+        found: Tensor = torch.linalg.solve(moment, z.mean(0))
+        return found
 
 
 def null_space(x: Float[Tensor, "rows n"], share: float) -> Float[Tensor, "n m"]:
@@ -106,4 +107,5 @@ def null_space(x: Float[Tensor, "rows n"], share: float) -> Float[Tensor, "n m"]
     """
     values, vectors = torch.linalg.eigh(x.mT @ x)
     values = values.clamp_min(0)
-    return vectors[:, values.cumsum(0) <= share * values.sum()]
+    small: Tensor = vectors[:, values.cumsum(0) <= share * values.sum()]
+    return small

@@ -51,7 +51,8 @@ class ActAdd(BlockAddition):
 
     Published is a vector for every place: that of the i-th token of the pair, the shorter prompt
     padded, added to the i-th token of the prompt. A steering has one vector a block, so here every
-    place gets their mean. It is another push, and the published numbers do not carry over.
+    place gets their mean. It is another push, and the published numbers do not carry over: in the
+    wind tunnel target 1 changes nothing that could be measured, and target 5 does.
 
     Args:
         block: where to add; -1 is 5/48 of the depth, the input of layer 6 of GPT-2-XL.
@@ -68,7 +69,7 @@ class ActAdd(BlockAddition):
         direction="mean difference",
         setpoint="offset",
         controller="none",
-        verified="the vector added by a hook",
+        verified="the vector added by a hook; weak: target 5 in the wind tunnel",
     )
     tokens: ClassVar[str] = "prompt"
     depth: ClassVar[float | None] = 5 / 48

@@ -52,7 +52,10 @@ class GrAInS(Amount):
         component: "pca" or "mean".
         alpha: the published strength. Ten times as much is added along `v`, whatever the length of
             the states is: calibrate.
-        steps: of the integrated gradients. A warning says where they are too few.
+        steps: of the integrated gradients, from a baseline of zero. A warning says where they do
+            not add up. Norms that forget how long a state is, as RMSNorm does, put much of the
+            change close to the baseline, where a few steps miss it: in the wind tunnel the
+            published 20 miss 31 % of the objective, and 100 miss 20 %.
 
     Source:
         GrAInS (arXiv 2507.18043), https://github.com/duykhuongnguyen/GrAInS, with its defaults.

@@ -73,7 +73,8 @@ class OverthinkManifold(Ablation):
     `U` are the first principal axes of the states of both sides: what a few examples show by
     chance, in directions that states hardly use, is not ablated. Another number of axes is
     `fit(..., direction="mean|filter:20")`. As with every ablation the feature goes to zero, from
-    wherever it is, so that it acts toward the desired side only where that lies nearer to zero.
+    wherever it is, so that it acts toward the desired side only where that lies nearer to zero. In
+    the wind tunnel it does not make dialogues polite: zero lies between the two sides there.
 
     Args:
         state: from which state the direction is; -1 takes the one that separates the examples best
@@ -90,7 +91,7 @@ class OverthinkManifold(Ablation):
         direction="mean difference within principal axes",
         setpoint="0",
         controller="exact, one-dimensional",
-        verified="numpy's axes and a hook written out; leaves 0",
+        verified="numpy's axes and a hook written out; no effect in the wind tunnel",
         site="block output",
     )
     direction: ClassVar[str] = "mean|filter:10"

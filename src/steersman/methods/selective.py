@@ -18,10 +18,10 @@ class SelectiveSteering(AngularSteering):
         y <- y + H (R(target theta) - I) H'y,        H the plane of "angular" with its contrasts
         at block b where  mean_+ (h_1'y / |y|)  mean_- (h_1'y / |y|) < 0
 
-    Target 1 turns by the angle between the two means at each block, or by a number of degrees; 0
-    leaves every bit, and the length is kept. "angular" turns *to* an angle, or by one from where
-    the token would point unsteered; this turns from where it points when it gets there, so that the
-    turns of several blocks add up.
+    Target 1 turns by the angle between the two means, shared out among the blocks that act, or by a
+    number of degrees at each; 0 leaves every bit, and the length is kept. "angular" turns *to* an
+    angle, or by one from where the token would point unsteered; this turns from where it points
+    when it gets there, so that the turns of several blocks add up.
 
     Args:
         plane: as in "angular"; published is "contrasts".
@@ -29,7 +29,8 @@ class SelectiveSteering(AngularSteering):
         blocks: "signs" selects as written above; where it finds none, it says so and takes the
             block that comes nearest to it.
         reads: what leaves a block turns.
-        degrees: by how much target 1 turns; None is the angle between the two means.
+        degrees: by how much target 1 turns at each block; None is the angle between the two means,
+            divided by the number of blocks.
 
     Source:
         Selective Steering, https://github.com/knoveleng/steering, where the outputs of
@@ -60,7 +61,7 @@ class SelectiveSteering(AngularSteering):
 
     def relative(self, strength: Target, controller: Controller) -> tuple[Reference, Units]:
         """By how much to turn."""
-        between = controller.shifts[:, 1, 0]
+        between = controller.shifts[:, 1, 0] / max(1, int(controller.H.any(2).any(1).sum()))
         if self.degrees is not None:
             between = between.new_full(between.shape, radians(self.degrees))
         return Absolute(strength), Units(between, between.new_zeros(len(between)))

@@ -1,7 +1,7 @@
 """What the trained methods have in common: a training, and a target that is a share of it."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -31,7 +31,7 @@ class TrainedMethod(Method):
     """
 
     plant: ClassVar[PlantKind] = "none"
-    tokens: ClassVar[Literal["last", "all"]] = "all"
+    tokens: ClassVar[str] = "all"
     in_units: ClassVar[bool] = False
     trains: ClassVar[bool] = True
     matches: ClassVar[bool] = False

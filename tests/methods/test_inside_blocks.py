@@ -17,6 +17,7 @@ from steersman.errors import InputError, MismatchError
 from steersman.gating import Resembles
 from steersman.methods import ITI, AngularSteering, AUSteer, FunctionVectors, Method
 from steersman.plant import Site, capture_sequence, site_named
+from steersman.plant.mixing import mixed_heads
 
 Models = Callable[[str], PreTrainedModel]
 INSIDE = tuple(site for site in get_args(Site) if site != "block")
@@ -117,8 +118,6 @@ def test_what_acts_inside_is_the_same_after_a_round_trip(
 def test_a_padded_row_is_steered_inside_as_it_is_alone(
     name: str, kind: str, tiny_model: Models, tiny_tokenizer: Any
 ) -> None:
-    if name == "function-vectors" and kind == "gemma2":
-        pytest.skip("norms what attention puts out, so that heads have no vector there")
     model: Any = tiny_model(kind)
     steering = fitted(model, tiny_tokenizer, METHODS[name])
     ids = torch.stack([IDS[0], torch.cat([torch.ones(4, dtype=torch.long), IDS[0, :6]])])
@@ -268,6 +267,25 @@ def test_a_function_vector_is_the_sum_of_the_heads_that_make_the_answer_likelier
     block = blocks // 3
     torch.testing.assert_close(made.plan[block].double(), vector.detach(), rtol=1e-4, atol=1e-6)
     assert made.controller.active == (block,)
+
+
+def test_where_a_norm_follows_the_projection_heads_add_what_it_makes_of_them(
+    tiny_model: Models,
+) -> None:
+    model: Any = tiny_model("gemma2")
+    width = model.config.num_attention_heads * model.config.head_dim
+    a = torch.randn(
+        model.config.num_hidden_layers, width, generator=torch.Generator().manual_seed(0)
+    )
+    layers = model.model.layers
+    with torch.no_grad():
+        expected = torch.stack(
+            [
+                layer.post_attention_layernorm(layer.self_attn.o_proj(row))
+                for layer, row in zip(layers, a, strict=True)
+            ]
+        )
+    torch.testing.assert_close(mixed_heads(model, a), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_fitting_inside_takes_one_pass_over_the_examples_and_with_a_cache_none(

@@ -90,7 +90,7 @@ class FunctionVectors(Method):
 
         Raises:
             InputError: as `settled`, a depth that is none, or a head that does not exist.
-            ArchitectureError: what attention puts out does not reach the residual stream as it is.
+            ArchitectureError: the attention of a block has no single projection.
         """
         if not 0 <= self.depth <= 1:
             raise InputError(f"depth is {self.depth}; it is a share of the depth, up to 1.")

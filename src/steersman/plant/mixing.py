@@ -5,7 +5,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from steersman.errors import ArchitectureError
-from steersman.plant.writers import Writer, writers
+from steersman.plant.bench import Bench, Edit
+from steersman.plant.writers import Writer, Writers, writers
 
 
 @torch.no_grad()
@@ -14,7 +15,8 @@ def mixed_heads(
 ) -> Float[Tensor, "blocks n"]:
     """`gain W_o a` of every block: what its heads' outputs add to the residual stream.
 
-    The projection is run and its bias taken off, so that it may be stored in any way.
+    The projection is run and its bias taken off, so that it may be stored in any way. Where a norm
+    stands between the projection and the stream, it is what that norm makes of `W_o a` alone.
 
     Args:
         model: a transformers model in evaluation mode; only read.
@@ -24,24 +26,35 @@ def mixed_heads(
         On the CPU, in float32.
 
     Raises:
-        ArchitectureError: a block has no single projection, or what it puts out does not reach the
-            residual stream as it is.
+        ArchitectureError: the attention of a block has no single projection.
     """
     found = writers(model)
     mixed = []
     for t, row in enumerate(heads):
         some = [one for one in found.each[t] if one.part == "attention"]
-        mixed.append(_through(some, t, row))
-    return torch.stack(mixed)
+        if len(some) != 1:
+            raise ArchitectureError(
+                f"the attention of block {t} is written by {len(some)} maps, so a head has no "
+                "vector of its own there"
+            )
+        put = projected(some[0].module, row)
+        gain = some[0].reach.gain
+        mixed.append(gain * put if gain is not None else _normed(model, found, some[0], put))
+    return torch.stack(mixed).float()
 
 
-def _through(some: list[Writer], t: int, row: Float[Tensor, " width"]) -> Float[Tensor, " n"]:
-    if len(some) != 1 or some[0].reach.gain is None:
-        raise ArchitectureError(
-            f"what the attention of block {t} puts out does not reach the residual stream as it "
-            "is: it is normed first, or written by several maps, so a head has no vector there"
-        )
-    return some[0].reach.gain * projected(some[0].module, row).float()
+def _normed(
+    model: nn.Module, found: Writers, writer: Writer, put: Float[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """What reaches a block's output when the attention puts this out, and nothing else does."""
+    t = writer.block
+    assert t is not None
+    silent: dict[nn.Module, Edit] = {one.module: torch.zeros_like for one in found.each[t]}
+    bench = Bench(model, found.blocks)
+    bare = bench.run(silent)[t]
+    alone = bench.run(silent | {writer.module: lambda y: put.to(y).expand_as(y)})[t]
+    moved: Tensor = (alone - bare)[0, -1]
+    return moved.cpu()
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 import steersman as sm
 from steersman.control import Reads
 from steersman.errors import InputError
-from steersman.plant import HookSet, hidden_in, hidden_out, locate
+from steersman.plant import HookSet, Site, find_sites, hidden_in, hidden_out, locate
 from steersman.request import Request
 
 Models = Callable[[str], PreTrainedModel]
@@ -42,17 +42,21 @@ def fitted(tiny_model: Models, tiny_tokenizer: Any) -> Callable[[str], sm.Steeri
 
 
 def steered(
-    model: Any, attached: sm.Run, reads: Reads = "input"
+    model: Any, attached: sm.Run, reads: Reads = "input", site: Site = "block"
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Logits, `|u_t|` as the trace shows it, and the length of what each block's law reads."""
     seen: dict[int, torch.Tensor] = {}  # a nominal pass comes first, and is written over
     # These hooks are there first, so that they see a block's output before anything is added.
     with HookSet() as hooks, torch.no_grad():
         for block, module in enumerate(locate(model).modules):
+            if site != "block":
+                continue
             if reads == "input":
                 hooks.before(module, lambda a, k, t=block: seen.update({t: hidden_in(a, k)[0]}))
             else:
                 hooks.after(module, lambda a, k, o, t=block: seen.update({t: hidden_out(o)[0]}))
+        if site != "block":
+            find_sites(model, site).look(hooks, lambda t, z: seen.update({t: z[0]}))
         with attached as run:
             logits = model(IDS).logits
     lengths = torch.stack([seen[block].norm(dim=-1) for block in sorted(seen)])
@@ -69,7 +73,7 @@ def test_no_method_adds_more_than_its_cap(
     law = steering.method.law(steering.controller)
     reads = "input" if steering.method.execution == "plan" else law.reads
     attached = steering.attach(model, 3.0, tokens="all", cap=0.02)
-    _, effort, lengths = steered(model, attached, reads)
+    _, effort, lengths = steered(model, attached, reads, steering.method.site)
     assert (effort <= 0.02 * lengths * 1.0001).all()
     assert (effort > 0.0199 * lengths).any()
 

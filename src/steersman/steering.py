@@ -193,7 +193,8 @@ class Steering(Summable, Attachable):
                 asked for in addition, below 2: integral action from token to token, which makes
                 tracking offset-free where what disturbs it lasts. Feedback only; 0 is none.
             cap: the longest input relative to the state at the block's input, `|u_t| <= cap |x_t|`,
-                for any method; a longer one keeps its direction. None is no cap.
+                for any method, or to what a block holds where a method acts inside it; a longer
+                one keeps its direction. None is no cap.
             prompt_length: columns of the prompt, where it arrives in chunks and tokens is "last".
             trace: record features, setpoints and efforts.
 

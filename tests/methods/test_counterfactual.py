@@ -129,6 +129,7 @@ def test_a_block_that_does_not_exist_is_refused(tiny_model: Models, tiny_tokeniz
         sm.fit(model, tiny_tokenizer, pairs, method=Counterfactual(block=3), progress=False)
 
 
+@pytest.mark.slow
 def test_it_refuses_harmful_requests_and_far_fewer_harmless_ones_than_a_fixed_push() -> None:
     model, tokenizer = load()
     asked = behaviour("refusal")

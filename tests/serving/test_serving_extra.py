@@ -5,8 +5,10 @@ import sys
 
 import pytest
 
+SLOWLY = [pytest.param(one, marks=pytest.mark.slow) for one in ("uvicorn", "prometheus_client")]
 
-@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "prometheus_client"])
+
+@pytest.mark.parametrize("package", ["fastapi", *SLOWLY])
 def test_a_missing_package_is_the_command_that_installs_it(package: str) -> None:
     code = (
         f"import sys; sys.modules[{package!r}] = None\n"

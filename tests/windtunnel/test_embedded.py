@@ -3,6 +3,7 @@
 import warnings
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -43,6 +44,11 @@ def steered(name: str, target: float) -> Measurement:
     return measure(MODEL, TOKENIZER, behaviour(name), attached, seed=5, count=300)
 
 
+def slowly(name: str) -> Any:
+    """The others take as long again, each: they are run with what is slow."""
+    return pytest.param(name, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize("name", names())
 def test_unsteered_it_is_fluent_undecided_and_knowing(name: str) -> None:
     found = unsteered(name)
@@ -51,7 +57,7 @@ def test_unsteered_it_is_fluent_undecided_and_knowing(name: str) -> None:
     assert found.knowledge.mean > 0.9
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", [names()[0], *(slowly(name) for name in names()[1:])])
 def test_target_one_moves_the_behaviour_by_thirty_points_and_little_else(name: str) -> None:
     asked = behaviour(name)
     before, half, after = unsteered(name), steered(name, 0.5), steered(name, 1.0)
@@ -73,7 +79,7 @@ def test_examples_that_end_alike_are_first_pushed_apart_after_two_blocks(name: s
     assert effort[0] == 0.0 and (effort[1:] > 0).all()
 
 
-@pytest.mark.parametrize("name", ["toxicity", "concepts:sea"])
+@pytest.mark.parametrize("name", ["toxicity", slowly("concepts:sea")])
 def test_minus_one_moves_it_the_other_way(name: str) -> None:
     asked = behaviour(name)
     before = unsteered(name).scores[asked.headline].mean

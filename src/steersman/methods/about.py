@@ -22,6 +22,8 @@ class About:
         trained: whether the model is run backwards to fit it.
         rereads: whether examples run again, under what is known so far, for each block that acts;
             all others run every example once.
+        unmoved: why, with its defaults, it does not move toxicity in the wind tunnel beyond chance,
+            neither at target 1 nor where it costs what others cost; empty where it does.
     """
 
     paper: str
@@ -32,3 +34,4 @@ class About:
     site: Site = "through the block"
     trained: bool = False
     rereads: bool = False
+    unmoved: str = ""

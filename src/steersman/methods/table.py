@@ -6,7 +6,7 @@ from steersman.methods.base import Method
 
 HEAD = (
     *("method", "from", "direction", "setpoint", "controller", "reads and acts", "tokens"),
-    *("needs", "verified against"),
+    *("needs", "verified against", "moves the wind tunnel"),
 )
 _TOKENS = {
     "last": "from the prompt's last one on",
@@ -28,6 +28,7 @@ def row(method: type[Method]) -> tuple[str, ...]:
         *(f"`{method.name}`", about.paper, about.direction, about.setpoint, about.controller),
         *(about.site, _TOKENS.get(method.tokens, method.tokens)),
         *(", ".join(needs) or "examples", about.verified),
+        f"no: {about.unmoved}" if about.unmoved else "yes",
     )
 
 

@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 PACKAGE := pyproject.toml constraints.txt
 
-.PHONY: demo test slow bench docs train clean
+.PHONY: demo test slow test-vllm bench docs train clean
 
 demo: .venv/.installed-demo
 	$(BIN)/steersman demo --out build/demo
@@ -14,10 +14,13 @@ test: .venv/.installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 -m "not slow and not vllm"
 
 slow: .venv/.installed-dev
 	$(BIN)/pytest -m slow
+
+test-vllm: .venv-vllm/.installed
+	VLLM_CPU_KVCACHE_SPACE=1 OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest -m vllm tests/vllm
 
 bench: .venv/.installed-dev
 	$(BIN)/python benchmarks/run.py all
@@ -33,6 +36,9 @@ clean:
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
+
+.venv-vllm/.installed: .ci/vllm-env.sh constraints-vllm.txt
+	.ci/vllm-env.sh
 
 .venv/.installed-%: $(PACKAGE) | .venv/bin/python
 	$(INSTALL) --editable ".[$*]"

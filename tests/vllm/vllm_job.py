@@ -3,8 +3,9 @@
     {"model": FOLDER, "engine": {...}, "steps": [STEP, ...]}
 
 A step is `{"generate": [{"ids": [...], "steering": {...}}, ...], "tokens": COUNT}`, or
-`{"add": [NAME, FOLDER]}`, `{"remove": NAME}`, `{"names": true}`. Its answer is a list with, for each
-request, the tokens and the log-probabilities of the whole vocabulary at each; or the error's text.
+`{"add": [NAME, FOLDER]}`, `{"remove": NAME}`, `{"names": true}`. Its answer is a list with, for
+each request, its ids, the tokens and the log-probabilities of the whole vocabulary at each; or the
+error's text. A request that is `"behind": STEP` goes on after what that step's first request wrote.
 """
 
 import json
@@ -20,7 +21,14 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     engine |= {"skip_tokenizer_init": True, "max_logprobs": -1, "max_num_seqs": 16}
     engine |= {"gpu_memory_utilization": 0.1, "disable_log_stats": False}
     llm = LLM(job["model"], **{**engine, **job.get("engine", {})})
-    return {"steps": [step(llm, one) for one in job["steps"]], "preempted": preempted(llm)}
+    answers: list[Any] = []
+    for one in job["steps"]:
+        for request in one.get("generate", []):
+            if "behind" in request:
+                earlier = answers[request["behind"]][0]
+                request["ids"] = earlier["ids"] + earlier["tokens"]
+        answers.append(step(llm, one))
+    return {"steps": answers, "preempted": preempted(llm)}
 
 
 def step(llm: Any, one: dict[str, Any]) -> Any:
@@ -60,6 +68,7 @@ def generate(llm: Any, requests: list[dict[str, Any]], tokens: int) -> list[dict
     done = llm.generate(prompts, [asked(one) for one in requests], use_tqdm=False)
     return [
         {
+            "ids": list(one.prompt_token_ids),
             "tokens": list(one.outputs[0].token_ids),
             "logprobs": [
                 [at[token].logprob for token in range(len(at))] for at in one.outputs[0].logprobs

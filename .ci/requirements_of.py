@@ -1,4 +1,4 @@
-"""Prints what a wheel needs, without its extras and without what the processor build of torch is."""
+"""Prints what a wheel needs, without its extras and without the builds of torch."""
 
 import sys
 import zipfile

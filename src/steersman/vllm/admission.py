@@ -68,7 +68,7 @@ class Admission:
     @property
     def keys(self) -> set[str]:
         """Of the laws that requests may ask for."""
-        return {one.key(how) for one in self._served.values() for how in one.laws}
+        return {key for one in self._served.values() for key in one.keyed}
 
     def require(self, served: Served) -> None:
         """Refuse a steering of another model.
@@ -95,7 +95,7 @@ class Admission:
         """
         served = self.get(name)
         del self._served[name]
-        return [key for key in map(served.key, served.laws) if key not in self.keys]
+        return [key for key in served.keyed if key not in self.keys]
 
     def resolve(self, given: object, prompt: int, tokenizer: Any) -> Asked:
         """What a request asks, as the workers take it.

@@ -79,6 +79,11 @@ class Served:
         """What the law of an execution is called between the front end and the workers."""
         return f"{self.fingerprint}/{execution}"
 
+    @property
+    def keyed(self) -> dict[str, Matrices]:
+        """The laws by those keys."""
+        return {self.key(execution): law for execution, law in self.laws.items()}
+
     def require_config(self, model_type: str, blocks: int, n: int, vocab_size: int) -> None:
         """Refuse a model that it was not made for.
 

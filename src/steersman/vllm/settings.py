@@ -15,7 +15,7 @@ KEY = "steersman"
 COLUMNS = 32
 """For how many observed numbers there is room by default, over all steerings."""
 _LAYOUT = 1
-"""Raised where the operation in the model's graph changes, so that no compiled graph outlives it."""
+"""Raised where the operation in the model's graph changes: no compiled graph outlives it."""
 _EXAMPLE = '{"steerings": {"calm": "/path/to/steering"}}'
 
 

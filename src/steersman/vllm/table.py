@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from steersman.errors import InputError
-from steersman.vllm.served import Matrices, Served
+from steersman.vllm.served import Matrices
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,33 +69,33 @@ class LawTable:
         shared = (self.slot, self.mask, self.opened)
         return (self.H[block], self.G[block], self.setpoints[block], *shared, self.fired[block])
 
-    def add(self, served: Served, busy: Iterable[str] = ()) -> None:
+    def add(self, name: str, laws: Mapping[str, Matrices], busy: Iterable[str] = ()) -> None:
         """Give every law of a steering columns of its own; none twice.
 
         Laws that were removed keep theirs until the room is wanted and no request needs them.
 
         Args:
-            served: the steering.
+            name: of the steering, for messages.
+            laws: by their keys.
             busy: keys of laws that requests are using.
 
         Raises:
             InputError: there is no room, or it is of another width; nothing was added.
         """
-        new = {served.key(one): law for one, law in served.laws.items()}
-        for law in new.values():
+        for law in laws.values():
             if law.H.shape[:2] != (self.blocks, self.n):
                 raise InputError(
-                    f"the steering {served.name!r} is for {law.H.shape[0]} blocks of width "
+                    f"the steering {name!r} is for {law.H.shape[0]} blocks of width "
                     f"{law.H.shape[1]}; this model has {self.blocks} of {self.n}."
                 )
-        self.leaving = [key for key in self.leaving if key not in new]
-        new = {key: law for key, law in new.items() if key not in self.columns_of}
+        self.leaving = [key for key in self.leaving if key not in laws]
+        new = {key: law for key, law in laws.items() if key not in self.columns_of}
         wanted = sum(law.H.shape[2] for law in new.values())
         self._make_room(wanted, set(busy))
         free = self._free()
         if wanted > len(free):
             raise InputError(
-                f"the steering {served.name!r} takes {wanted} columns and {len(free)} of "
+                f"the steering {name!r} takes {wanted} columns and {len(free)} of "
                 f"{self.columns} are free: remove one, or start with more, as in "
                 f'{{"columns": {2 * self.columns}}}.'
             )

@@ -1,7 +1,7 @@
 """What happens around each forward pass, in the process that holds the model."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -101,7 +101,7 @@ class Pilot:
         """
         try:
             busy = {key for one in self.admitted.values() for key in one.keys}
-            self.table.add(Served.of_files(name, files), busy)
+            self.table.add(name, Served.of_files(name, files).keyed, busy)
         except SteersmanError as error:
             return str(error)
         return ""
@@ -192,7 +192,7 @@ def _pilot(worker: Any, settings: Settings) -> Pilot:
         try:
             served = Served.of_folder(name, folder)
             served.require_config(**found)
-            table.add(served)
+            table.add(name, served.keyed)
         except SteersmanError as error:
             # The front end finds the same and tells it to whoever asks for this steering.
             logger.error("steering %r is not served: %s", name, error)

@@ -125,8 +125,8 @@ def _execution(served: Served, channel: Channel) -> ExecutionName:
     law = channel.law
     if channel.reference.needs_nominal:
         raise InputError(
-            f"{served.name!r} with feedback and a relative reference needs an unsteered run beside "
-            "the steered one, which is not served: use execution='plan' or reference='absolute'."
+            f"what is asked of {served.name!r} needs an unsteered run beside the steered one to "
+            "know its reference, which is not served: use execution='plan'."
         )
     execution: ExecutionName = "feedback"
     if isinstance(law, AffineLaw) and law.is_schedule:

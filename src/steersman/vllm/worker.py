@@ -237,7 +237,9 @@ def _surround_first(runner: Any, pilot: Pilot) -> None:
         count = len(requests)
         starts = np.array(runner.query_start_loc.np[: count + 1])
         computed = np.array(runner.input_batch.num_computed_tokens_cpu[:count])
-        pilot.aim(Batch(requests, starts, computed, input_ids))
+        # A model that is given embeddings gets no ids, and yet the runner has them.
+        ids = runner.input_ids.gpu if input_ids is None else input_ids
+        pilot.aim(Batch(requests, starts, computed, ids))
         return forward(input_ids, *args, **kwargs)
 
     def dummy_run(*args: Any, **kwargs: Any) -> Any:

@@ -23,11 +23,23 @@ Asks = Sequence[tuple[sm.Steering, dict[str, Any]]]
 HERE = Path(__file__).parent
 
 
+def require_vllm() -> None:
+    """Skip where it is not installed; this folder, which has its name, does not count."""
+    found = find_spec("vllm")
+    if found is None or found.origin is None:
+        pytest.skip("vLLM is not installed here: make test-vllm")
+
+
+@pytest.fixture(scope="session")
+def with_vllm() -> None:
+    """A test that takes it is skipped where vLLM is not installed."""
+    require_vllm()
+
+
 @pytest.fixture(scope="session")
 def run_engine(tmp_path_factory: pytest.TempPathFactory) -> Job:
     """`run_engine(model=FOLDER, engine={...}, steps=[...])`: what came out of one engine."""
-    if find_spec("vllm") is None:
-        pytest.skip("vLLM is not installed here: make test-vllm")
+    require_vllm()
     cache = tmp_path_factory.mktemp("cache")
 
     def run(

@@ -12,7 +12,13 @@ from torch import nn
 
 import steersman as sm
 from steersman.control import AffineLaw
-from steersman.errors import ArtifactError, InputError, MismatchError, UnknownNameError
+from steersman.errors import (
+    ArtifactError,
+    InputError,
+    MismatchError,
+    SteersmanError,
+    UnknownNameError,
+)
 from steersman.request import Request
 from steersman.vllm.admission import Admission, admit, salt_of
 from steersman.vllm.asking import Asked, AskedLaw, law_of, read_ask
@@ -129,12 +135,17 @@ def test_two_requests_share_their_prefix_only_where_the_same_tokens_are_steered_
         ("{", "not JSON"),
     ],
 )
-def test_what_cannot_be_done_is_refused_as_the_requests_own_fault(
+def test_what_cannot_be_done_is_refused(
     admission: Admission, asked: Any, message: str, unchecked: None
 ) -> None:
-    with pytest.raises(ValueError, match=message) as found:
+    with pytest.raises(SteersmanError, match=message):
         admit(engine(admission), request({"steering": asked}))
-    assert isinstance(found.value, InputError)
+
+
+def test_one_law_under_two_names_acts_once_on_a_request(folder: str) -> None:
+    found = Admission(MODEL, Settings({"calm": folder, "again": folder}))
+    with pytest.raises(InputError, match="one and the same law"):
+        found.resolve({"calm": 1.0, "again": 0.5}, 4, None)
 
 
 def test_an_engine_without_steerings_says_so() -> None:

@@ -8,7 +8,6 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -69,9 +68,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, sm.Steer
 
 
 @pytest.fixture(scope="module")
-def client(world: tuple[Path, Any, sm.Steering]) -> Iterator[Client]:
-    if find_spec("vllm") is None:
-        pytest.skip("vLLM is not installed here: make test-vllm")
+def client(with_vllm: None, world: tuple[Path, Any, sm.Steering]) -> Iterator[Client]:
     folder = world[0]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

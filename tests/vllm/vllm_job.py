@@ -33,6 +33,8 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
 
 def step(llm: Any, one: dict[str, Any]) -> Any:
     """One step of a job."""
+    from vllm.exceptions import VLLMClientError
+
     from steersman import vllm as plugin
     from steersman.errors import SteersmanError
 
@@ -44,7 +46,7 @@ def step(llm: Any, one: dict[str, Any]) -> Any:
         if "names" in one:
             return list(plugin.names(llm))
         return generate(llm, one["generate"], one["tokens"])
-    except (SteersmanError, ValueError) as error:
+    except (SteersmanError, VLLMClientError) as error:
         return {"error": f"{type(error).__name__}: {error}"}
 
 

@@ -110,8 +110,13 @@ class Admission:
             InputError: a strength or a choice that cannot be used.
         """
         asks = read_ask(given)
-        laws = [self._law(name, options, tokenizer) for name, options in asks.items()]
-        return Asked(prompt, tuple(laws))
+        laws = {name: self._law(name, options, tokenizer) for name, options in asks.items()}
+        if len({law.key for law in laws.values()}) < len(laws):
+            raise InputError(
+                f"of {listed(tuple(laws))} two are one and the same law, which acts once on a "
+                "request: name it once, with all of its strength."
+            )
+        return Asked(prompt, tuple(laws.values()))
 
     def _law(self, name: str, options: Mapping[str, Any], tokenizer: Any) -> AskedLaw:
         served = self.get(name)
@@ -161,11 +166,7 @@ def admit(processor: Any, request: Any) -> Any:
     if request.prompt_token_ids is None or request.resumable:
         raise InputError("steering needs a prompt of tokens that is known when the request comes.")
     prompt = len(request.prompt_token_ids)
-    try:
-        asked = admission.resolve(extra[REQUEST_KEY], prompt, processor.tokenizer)
-    except UnknownNameError as error:
-        # To vLLM's server a ValueError is the request's own fault.
-        raise InputError(str(error)) from error
+    asked = admission.resolve(extra[REQUEST_KEY], prompt, processor.tokenizer)
     params.extra_args = {**extra, REQUEST_KEY: asked.to_plain()}
     request.cache_salt = salt_of(asked, request.cache_salt)
     return request

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from steersman.errors import SteersmanError
+from steersman.vllm.asking import REQUEST_KEY
 from steersman.vllm.settings import Settings
 
 _MARK = "_steersman"
@@ -22,9 +24,16 @@ def register() -> None:
 
 
 def _process_inputs(inner: Any, processor: Any, *args: Any, **kwargs: Any) -> Any:
+    from vllm.exceptions import VLLMValidationError
+
     from steersman.vllm.admission import admit
 
-    return admit(processor, inner(processor, *args, **kwargs))
+    request = inner(processor, *args, **kwargs)
+    try:
+        return admit(processor, request)
+    except SteersmanError as error:
+        # What tells vLLM's server that the request is at fault, and not the server.
+        raise VLLMValidationError(str(error), parameter=REQUEST_KEY) from error
 
 
 def _init_device(inner: Any, wrapper: Any, *args: Any, **kwargs: Any) -> Any:

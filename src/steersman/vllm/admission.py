@@ -41,7 +41,9 @@ class Admission:
         if not hasattr(processor, "steersman"):
             settings = Settings.of(processor.vllm_config)
             model = config_of(processor.vllm_config.model_config)
-            processor.steersman = None if settings is None else cls(model, settings)
+            made = None if settings is None else cls(model, settings)
+            # Requests come on several threads: all of them get what the first one made.
+            vars(processor).setdefault("steersman", made)
         found: Admission | None = processor.steersman
         return found
 

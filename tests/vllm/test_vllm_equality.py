@@ -145,11 +145,20 @@ def test_a_mixed_batch_is_steered_as_by_transformers_and_the_rest_of_it_is_left_
 
 
 def test_a_compiled_graph_of_stock_vllm_is_not_taken_for_ours_nor_ours_compiled_twice(
-    world: World, run_engine: Callable[..., Any], compare: Callable[..., float]
+    world: World, run_engine: Callable[..., Any], compare: Callable[..., float], tmp_path: Path
 ) -> None:
     asked = requests()[1:3]
-    job = {"model": str(world.folder / "model"), "steps": [{"generate": asked, "tokens": NEW}]}
+    model, here = str(world.folder / "model"), {"VLLM_CACHE_ROOT": str(tmp_path)}
+    compiled = {"enforce_eager": False}
+    bare = [{"generate": [{"ids": asked[0]["ids"]}], "tokens": 1}]
+    run_engine(
+        model=model, engine=compiled, steps=bare, environment={**here, "VLLM_PLUGINS": "none"}
+    )
+    logs = []
     for _ in range(2):
-        done = run_engine(**job, engine={"enforce_eager": False, **world.config})
+        steps = [{"generate": asked, "tokens": NEW}]
+        engine = {**compiled, **world.config}
+        done = run_engine(model=model, engine=engine, steps=steps, environment=here)
         assert max(differences(done["steps"][0], asked, world, compare)) < CLOSE
-    assert "from the cache" in done["log"] or "from cache" in done["log"]
+        logs.append(done["log"])
+    assert ["Directly load" in log for log in logs] == [False, True]

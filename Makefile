@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 PACKAGE := pyproject.toml constraints.txt
 
-.PHONY: demo test test-peers slow bench docs train clean
+.PHONY: demo test test-peers test-vllm slow bench docs train clean
 
 demo: .venv/.installed-demo
 	$(BIN)/steersman demo --out build/demo
@@ -14,7 +14,7 @@ test: .venv/.installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 -m "not slow and not vllm"
 
 # Compares with published packages, in an environment of its own; no part of `make test`.
 test-peers: .venv-peers/.installed
@@ -22,6 +22,9 @@ test-peers: .venv-peers/.installed
 
 slow: .venv/.installed-dev
 	$(BIN)/pytest -m slow
+
+test-vllm: .venv-vllm/.installed
+	VLLM_CPU_KVCACHE_SPACE=1 OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest -m vllm tests/vllm
 
 bench: .venv/.installed-dev
 	$(BIN)/python benchmarks/run.py all
@@ -37,6 +40,9 @@ clean:
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
+
+.venv-vllm/.installed: .ci/vllm-env.sh constraints-vllm.txt pyproject.toml
+	.ci/vllm-env.sh
 
 .venv/.installed-%: $(PACKAGE) | .venv/bin/python
 	$(INSTALL) --editable ".[$*]"

@@ -1,0 +1,174 @@
+"""The front end: what a request asks is checked, resolved, and kept apart in the prefix cache."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from steersman.directions import listed
+from steersman.engines import tokens_named
+from steersman.errors import InputError, SteersmanError, UnknownNameError
+from steersman.vllm.asking import REQUEST_KEY, Asked, AskedLaw, law_of, read_ask
+from steersman.vllm.served import Served, config_of
+from steersman.vllm.settings import Settings
+
+_REMEMBERED = 1024
+
+
+class Admission:
+    """The steerings of one engine, as its front end knows them.
+
+    Args:
+        model: what vLLM knows of the model, as `config_of` reads it.
+        settings: which steerings it starts with.
+    """
+
+    def __init__(self, model: Mapping[str, Any], settings: Settings) -> None:
+        """Load what can be served; why another cannot is told to whoever asks for it."""
+        self._model = dict(model)
+        self._served: dict[str, Served] = {}
+        self._refused: dict[str, str] = {}
+        self._known: dict[str, AskedLaw] = {}
+        for name, folder in settings.steerings.items():
+            try:
+                self.put(Served.of_folder(name, folder))
+            except SteersmanError as error:
+                self._refused[name] = str(error)
+
+    @classmethod
+    def of(cls, processor: Any) -> "Admission | None":
+        """That of an input processor of vLLM; None where its engine has no steerings."""
+        if not hasattr(processor, "steersman"):
+            settings = Settings.of(processor.vllm_config)
+            model = config_of(processor.vllm_config.model_config)
+            made = None if settings is None else cls(model, settings)
+            # Requests come on several threads: all of them get what the first one made.
+            vars(processor).setdefault("steersman", made)
+        found: Admission | None = processor.steersman
+        return found
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the steerings that requests may name."""
+        return tuple(self._served)
+
+    def get(self, name: str) -> Served:
+        """A steering by its name.
+
+        Raises:
+            UnknownNameError: there is none.
+            InputError: there is one that cannot be served; says why.
+        """
+        if name in self._refused:
+            raise InputError(self._refused[name])
+        if name not in self._served:
+            raise UnknownNameError(
+                f"there is no steering {name!r}; this engine has {listed(self.names) or 'none'}."
+            )
+        return self._served[name]
+
+    @property
+    def keys(self) -> set[str]:
+        """Of the laws that requests may ask for."""
+        return {key for one in self._served.values() for key in one.keyed}
+
+    def require(self, served: Served) -> None:
+        """Refuse a steering of another model.
+
+        Raises:
+            MismatchError: it was made for one; names what differs.
+        """
+        served.require_config(**self._model)
+
+    def put(self, served: Served) -> None:
+        """Let requests name a steering; raises as `require` does."""
+        self.require(served)
+        self._served[served.name] = served
+        self._refused.pop(served.name, None)
+
+    def drop(self, name: str) -> list[str]:
+        """Let no request name it any more.
+
+        Returns:
+            The keys of the laws that no other name has.
+
+        Raises:
+            UnknownNameError: there is none.
+        """
+        served = self.get(name)
+        del self._served[name]
+        return [key for key in served.keyed if key not in self.keys]
+
+    def resolve(self, given: object, prompt: int, tokenizer: Any) -> Asked:
+        """What a request asks, as the workers take it.
+
+        Args:
+            given: what it says.
+            prompt: tokens of its prompt.
+            tokenizer: the engine's; None where it has none.
+
+        Raises:
+            UnknownNameError: it names a steering that there is not.
+            InputError: a strength or a choice that cannot be used.
+        """
+        asks = read_ask(given)
+        laws = {name: self._law(name, options, tokenizer) for name, options in asks.items()}
+        if len({law.key for law in laws.values()}) < len(laws):
+            raise InputError(
+                f"of {listed(tuple(laws))} two are one and the same law, which acts once on a "
+                "request: name it once, with all of its strength."
+            )
+        return Asked(prompt, tuple(laws.values()))
+
+    def _law(self, name: str, options: Mapping[str, Any], tokenizer: Any) -> AskedLaw:
+        served = self.get(name)
+        key = f"{served.fingerprint}{json.dumps(options, sort_keys=True, default=str)}"
+        if key not in self._known:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[key] = law_of(served, options, tokenizer)
+        return self._known[key]
+
+
+def salt_of(asked: Asked, given: str | None) -> str:
+    """What keeps the keys and values of a steered request apart from all others.
+
+    Two requests share them where the same laws act with the same setpoints at the same places: a
+    rule that asks where the prompt ends chooses other places behind a prompt of another length.
+
+    Args:
+        asked: what acts on it.
+        given: the request's own salt.
+    """
+    of_prompt = any(tokens_named(law.rule).of_prompt for law in asked.laws)
+    told = [given, asked.prompt if of_prompt else None, [list(law) for law in asked.laws]]
+    return "steersman-" + hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def admit(processor: Any, request: Any) -> Any:
+    """A request of vLLM with its steering resolved; one that asks for none is returned as it is.
+
+    Args:
+        processor: vLLM's input processor.
+        request: the `EngineCoreRequest` that it made.
+
+    Raises:
+        InputError: what it asks cannot be done; the request alone fails.
+        UnknownNameError: it names a steering that there is not.
+    """
+    params = request.sampling_params
+    extra = getattr(params, "extra_args", None) or {}
+    if REQUEST_KEY not in extra:
+        return request
+    admission = Admission.of(processor)
+    if admission is None:
+        raise InputError(
+            "this engine was started without steerings: set additional_config or STEERSMAN_VLLM."
+        )
+    if request.prompt_token_ids is None or request.resumable:
+        raise InputError("steering needs a prompt of tokens that is known when the request comes.")
+    prompt = len(request.prompt_token_ids)
+    asked = admission.resolve(extra[REQUEST_KEY], prompt, processor.tokenizer)
+    params.extra_args = {**extra, REQUEST_KEY: asked.to_plain()}
+    request.cache_salt = salt_of(asked, request.cache_salt)
+    return request

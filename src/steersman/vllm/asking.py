@@ -1,0 +1,149 @@
+"""From what a request says of steerings to plain data that names laws, setpoints and tokens."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from steersman.attaching import channel_of
+from steersman.control import AffineLaw
+from steersman.directions import listed
+from steersman.engines import Channel, tokens_named
+from steersman.errors import InputError
+from steersman.methods import ExecutionName
+from steersman.request import Request
+from steersman.vllm.served import Served
+
+REQUEST_KEY = "steering"
+"""What a request calls it, in `extra_args` and in `vllm_xargs`."""
+_OPTIONS = ("target", "lambda_", "tokens", "reference", "execution")
+_EXAMPLE = '{"calm": 1.0} or {"calm": {"target": 1.0, "tokens": "all"}}'
+
+
+class AskedLaw(NamedTuple):
+    """One law that a request wants, as plain data.
+
+    Attributes:
+        key: which of the engine's laws.
+        rule: the name of the rule for its tokens.
+        setpoints: `s_t` of every block and observed number.
+    """
+
+    key: str
+    rule: str
+    setpoints: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """All that a worker has to know of a request.
+
+    Args:
+        prompt: tokens of its prompt.
+        laws: what acts on it.
+    """
+
+    prompt: int
+    laws: tuple[AskedLaw, ...]
+
+    def to_plain(self) -> dict[str, Any]:
+        """Numbers, texts and lists, for the way to another process."""
+        return {"prompt": self.prompt, "laws": [list(law) for law in self.laws]}
+
+    @classmethod
+    def of_plain(cls, data: Any) -> "Asked":
+        """What `to_plain` gave."""
+        return cls(int(data["prompt"]), tuple(AskedLaw(*law) for law in data["laws"]))
+
+
+def read_ask(given: object) -> dict[str, dict[str, Any]]:
+    """What a request says, by the names of steerings.
+
+    Args:
+        given: a mapping from names to strengths or to options, or the same as JSON text.
+
+    Raises:
+        InputError: it is something else, or an option that there is not.
+    """
+    found = _parsed(given) if isinstance(given, str) else given
+    if not isinstance(found, Mapping) or not found:
+        raise InputError(f"steering is {given!r}; write it as {_EXAMPLE}.")
+    asks = {}
+    for name, one in found.items():
+        options = dict(one) if isinstance(one, Mapping) else {"target": one}
+        unknown = [str(option) for option in options if option not in _OPTIONS]
+        if unknown:
+            raise InputError(
+                f"the steering {name!r} is asked for {listed(unknown)}; it takes "
+                f"{listed(_OPTIONS)}, as in {_EXAMPLE}."
+            )
+        asks[str(name)] = options
+    return asks
+
+
+def law_of(served: Served, options: Mapping[str, Any], tokenizer: Any) -> AskedLaw:
+    """The law that a request wants of one steering, with its setpoints.
+
+    Args:
+        served: the steering.
+        options: as `Steering.attach` takes them: target, lambda_, tokens, reference, execution.
+        tokenizer: turns a text of a rule for tokens into ids; None where there is none.
+
+    Raises:
+        InputError: a strength that is not finite or for several prompts, choices that contradict
+            each other, or a law that an engine of this kind cannot run; says why.
+    """
+    tokens = options.get("tokens")
+    if tokens is not None:
+        tokens = tokens_named(str(tokens))
+        tokens = tokens.with_tokenizer(tokenizer) if tokenizer is not None else tokens
+    request = Request.of(
+        options.get("target"),
+        options.get("lambda_"),
+        tokens=tokens,
+        reference=options.get("reference"),
+        execution=options.get("execution"),
+    )
+    if request.count:
+        raise InputError(f"the strength of {served.name!r} is a list; one request takes one.")
+    channel = channel_of(served.parts, request, nn.Identity())
+    execution = _execution(served, channel)
+    offsets = channel.asked(1, 1, torch.device("cpu")).offsets(channel.units, 1)
+    setpoints: list[list[float]] = offsets[:, 0, :].to(channel.law.dtype).tolist()
+    return AskedLaw(served.key(execution), channel.rule.name, setpoints)
+
+
+def _execution(served: Served, channel: Channel) -> ExecutionName:
+    """Which of the steering's laws the channel runs.
+
+    Raises:
+        InputError: none of those that are served.
+    """
+    law = channel.law
+    if channel.reference.needs_nominal:
+        raise InputError(
+            f"what is asked of {served.name!r} needs an unsteered run beside the steered one to "
+            "know its reference, which is not served: use execution='plan'."
+        )
+    execution: ExecutionName = "feedback"
+    if isinstance(law, AffineLaw) and law.is_schedule:
+        execution = "plan"
+    if not isinstance(law, AffineLaw) or execution not in served.laws:
+        method = served.parts.method.name
+        offers = " or ".join(f"execution={one!r}" for one in served.laws)
+        raise InputError(
+            f"the law of {served.name!r} ({method}, {type(law).__name__}) is not low rank, "
+            f"u = G (s - H'x), which alone is served: ask for {offers}."
+        )
+    return execution
+
+
+def _parsed(text: str) -> object:
+    try:
+        # Python reads NaN and Infinity, which JSON does not have; strengths are checked later.
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"steering is not JSON ({error}); write it as {_EXAMPLE}.") from error

@@ -1,0 +1,64 @@
+"""The one operation that a model of vLLM holds behind each of its blocks.
+
+e = S[slot] - x H        where the row's mask is set, else 0
+y = y + e G'             on open rows; all others keep every bit
+"""
+
+import torch
+from torch import Tensor
+
+
+@torch.library.custom_op("steersman::steer", mutates_args=("y", "fired"))
+def steer(
+    y: Tensor,
+    x: Tensor,
+    H: Tensor,
+    G: Tensor,
+    setpoints: Tensor,
+    slot: Tensor,
+    mask: Tensor,
+    opened: Tensor,
+    fired: Tensor,
+) -> None:
+    """Add the inputs of all laws to a block's output, in place.
+
+    One operation for any number of requests and laws, so that a compiled or captured graph holds
+    the same nodes whoever is steered: only the contents of the tensors change.
+
+    Args:
+        y: what comes out of the block, `(rows, n)`; changed in place.
+        x: the residual stream that entered it, `(rows, n)`.
+        H: what all laws observe at this block, `(n, columns)`, float32.
+        G: what they do about it, `(columns, n)`, float32.
+        setpoints: by slot, `(slots, columns)`, float32.
+        slot: each row's slot, `(capacity,)`.
+        mask: which laws act on each row, `(capacity, columns)`.
+        opened: the rows on which any does, `(capacity,)`.
+        fired: one number; set to 1.
+    """
+    fired.fill_(1)
+    rows = y.shape[0]
+    if rows > opened.shape[0]:
+        raise RuntimeError(f"{rows} rows in one pass, and room was kept for {opened.shape[0]}.")
+    here = opened[:rows]
+    # Asking an accelerator for a value would wait for it, and a captured graph cannot.
+    if y.device.type == "cpu" and not bool(here.any()):
+        return
+    errors = setpoints[slot[:rows]] - x.to(H.dtype) @ H
+    u = torch.where(mask[:rows], errors, 0.0) @ G
+    y.copy_(torch.where(here.unsqueeze(1), y + u.to(y.dtype), y))
+
+
+@steer.register_fake
+def _(
+    y: Tensor,
+    x: Tensor,
+    H: Tensor,
+    G: Tensor,
+    setpoints: Tensor,
+    slot: Tensor,
+    mask: Tensor,
+    opened: Tensor,
+    fired: Tensor,
+) -> None:
+    """Nothing new comes out of it."""

@@ -1,0 +1,117 @@
+"""What one engine lives through: the prefix cache, bad requests, steerings that come and go."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import steersman as sm
+from steersman.windtunnel import behaviour, load
+
+pytestmark = pytest.mark.vllm
+
+CLOSE = 2e-5
+IDS = [1, *torch.randint(6, 570, (79,), generator=torch.Generator().manual_seed(0)).tolist()]
+"""Two whole blocks of the cache and a half."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("life")
+
+
+@pytest.fixture(scope="module")
+def model_and_steering(
+    folder: Path, tiny_model: Callable[[str], Any], tiny_tokenizer: Any
+) -> tuple[Any, sm.Steering]:
+    model, tokenizer = load()
+    model.save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    pairs = behaviour("concepts:music").pairs(seed=0, count=30)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        steering = sm.fit(model, tokenizer, pairs, method="feature-lqr", progress=False)
+        turning = sm.fit(model, tokenizer, pairs, method="angular", progress=False)
+        other = sm.import_vectors({0: torch.ones(32)}, tiny_model("llama"), tiny_tokenizer)
+    for name, one in {"music": steering, "turning": turning, "other": other}.items():
+        one.save_pretrained(folder / name)
+    return model, steering
+
+
+def one(steering: Any = None, **more: Any) -> dict[str, Any]:
+    return {"generate": [{"ids": IDS, "steering": steering, **more}], "tokens": 40}
+
+
+def test_an_engine_shares_no_cache_wrongly_refuses_bad_requests_and_changes_its_steerings(
+    model_and_steering: tuple[Any, sm.Steering],
+    folder: Path,
+    run_engine: Callable[..., Any],
+    compare: Callable[..., float],
+) -> None:
+    model, steering = model_and_steering
+    everywhere, last = {"target": 1.0, "tokens": "all"}, {"target": 1.0, "tokens": "last"}
+    bad: list[tuple[Any, str]] = [
+        ({"nothing": 1.0}, "there is no steering 'nothing'"),
+        ({"music": float("nan")}, "must be finite"),
+        ({"music": float("inf")}, "must be finite"),
+        ({"music": [1.0, 2.0]}, "one request takes one"),
+        ({"music": {"strength": 1.0}}, "strength"),
+        ({"music": {"target": 1.0, "execution": "feedback"}}, "needs an unsteered run"),
+        ({"music": {"target": 1.0, "tokens": "sometimes"}}, "sometimes"),
+        ({"other": 1.0}, "does not fit this one"),
+        ({"turning": 1.0}, "not low rank"),
+        ("not json", "not JSON"),
+        (7, "write it as"),
+    ]
+    cached: list[tuple[dict[str, Any], Any, int]] = [
+        (one({"music": everywhere}), everywhere, 0),
+        (one(), None, 0),
+        (one(), None, 64),
+        (one({"music": everywhere}), everywhere, 64),
+        (one({"music": {**everywhere, "target": 0.5}}), {**everywhere, "target": 0.5}, 0),
+        (one({"music": last}), last, 0),
+        (one({"music": last}), last, 64),
+        # What was written steered is now a prompt, where "last" does not steer it.
+        (one({"music": last}, behind=5), last, 0),
+        (one(behind=1), None, 96),
+    ]
+    names = ["music", "other", "turning"]
+    settings = {"steerings": {name: str(folder / name) for name in names}}
+    life: list[dict[str, Any]] = [
+        {"names": True},
+        {"add": ["more", str(folder / "music")]},
+        {"remove": "music"},
+        one({"music": everywhere}),
+        one({"more": everywhere}),
+        {"add": ["other", str(folder / "other")]},
+        {"add": ["music", str(folder / "music")]},
+        {"remove": "more"},
+        one({"music": everywhere}),
+        {"names": True},
+    ]
+    done = run_engine(
+        model=str(folder / "model"),
+        engine={
+            "additional_config": {"steersman": settings},
+            "enable_prefix_caching": True,
+            "block_size": 32,
+        },
+        steps=[*(step for step, _, _ in cached), *(one(ask) for ask, _ in bad), *life],
+    )["steps"]
+    for (_, options, blocks), (answer,) in zip(cached, done[: len(cached)], strict=True):
+        asks = [] if options is None else [(steering, options)]
+        assert compare(answer, model, asks, answer["ids"]) < CLOSE
+        assert answer["cached"] == blocks
+    for (_, message), answer in zip(bad, done[len(cached) : len(cached) + len(bad)], strict=True):
+        assert message in answer["error"]
+    found = done[len(cached) + len(bad) :]
+    assert found[0] == ["music"]
+    assert "there is no steering 'music'" in found[3]["error"]
+    assert "does not fit" in found[5]["error"]
+    for index in (4, 8):
+        assert compare(found[index][0], model, [(steering, everywhere)], IDS) < CLOSE
+    assert [found[index] for index in (1, 2, 6, 7)] == [None] * 4
+    assert found[9] == ["music"]

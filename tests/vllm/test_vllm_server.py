@@ -1,0 +1,173 @@
+"""vLLM's own server, with its engine in another process: steering over HTTP."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request as Asked
+from urllib.request import urlopen
+
+import pytest
+import torch
+
+import steersman as sm
+from steersman.windtunnel import behaviour, load
+
+pytestmark = pytest.mark.vllm
+
+IDS = [1, *torch.randint(6, 570, (11,), generator=torch.Generator().manual_seed(0)).tolist()]
+NEW = 8
+
+
+class Client:
+    """Speaks to one server."""
+
+    def __init__(self, port: int) -> None:
+        self.root = f"http://127.0.0.1:{port}"
+
+    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Status and answer."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        asked = Asked(self.root + path, data=data, headers=headers, method=method)
+        try:
+            with urlopen(asked, timeout=120) as answer:
+                return answer.status, json.loads(answer.read() or b"null")
+        except HTTPError as error:
+            return error.code, json.loads(error.read() or b"null")
+
+    def complete(self, steering: Any) -> tuple[int, Any]:
+        """The token ids of a greedy completion, or the error."""
+        body = {"model": "m", "prompt": IDS, "max_tokens": NEW, "temperature": 0}
+        body |= {"return_token_ids": True, "ignore_eos": True}
+        if steering is not None:
+            body["vllm_xargs"] = {"steering": json.dumps(steering)}
+        status, answer = self.call("POST", "/v1/completions", body)
+        return status, answer["choices"][0]["token_ids"] if status == 200 else answer
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, sm.Steering]:
+    folder = tmp_path_factory.mktemp("served")
+    model, tokenizer = load()
+    model.save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    pairs = behaviour("concepts:music").pairs(seed=0, count=30)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        steering = sm.fit(model, tokenizer, pairs, method="feature-lqr", progress=False)
+    steering.save_pretrained(folder / "music")
+    return folder, model, steering
+
+
+@pytest.fixture(scope="module")
+def client(with_vllm: None, world: tuple[Path, Any, sm.Steering]) -> Iterator[Client]:
+    folder = world[0]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {"steerings": {"music": str(folder / "music")}, "columns": 8}
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+    command += ["--model", str(folder / "model"), "--served-model-name", "m", "--port", str(port)]
+    command += ["--enforce-eager", "--dtype", "float32", "--max-model-len", "128"]
+    command += ["--gpu-memory-utilization", "0.1", "--max-num-seqs", "8", "--host", "127.0.0.1"]
+    environment = {
+        **os.environ,
+        "STEERSMAN_VLLM": json.dumps(settings),
+        "VLLM_PLUGINS": "steersman",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_CACHE_ROOT": str(folder / "cache"),
+    }
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        try:
+            found = Client(port)
+            _await(found, server, folder / "log")
+            yield found
+        finally:
+            server.terminate()
+            server.wait(timeout=60)
+
+
+def _await(client: Client, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    for _ in range(400):
+        assert server.poll() is None, log.read_text()[-6000:]
+        try:
+            # vLLM answers this with an empty body.
+            with urlopen(client.root + "/health", timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except (URLError, OSError):
+            time.sleep(1)
+    raise AssertionError(log.read_text()[-6000:])
+
+
+def greedy(model: Any, steering: Any, **attach: Any) -> list[int]:
+    ids = torch.tensor([IDS])
+    options = {"max_new_tokens": NEW, "min_new_tokens": NEW, "do_sample": False}
+    mask = torch.ones_like(ids)
+    if steering is None:
+        return model.generate(ids, attention_mask=mask, **options)[0, len(IDS) :].tolist()
+    with steering.attach(model, **attach, trace=False):
+        return model.generate(ids, attention_mask=mask, **options)[0, len(IDS) :].tolist()
+
+
+def test_a_request_names_its_steering_over_http(
+    client: Client, world: tuple[Path, Any, sm.Steering]
+) -> None:
+    _, model, steering = world
+    model.generation_config.eos_token_id = None
+    asked: list[tuple[Any, Callable[[], list[int]]]] = [
+        (None, lambda: greedy(model, None)),
+        ({"music": 1.0}, lambda: greedy(model, steering, target=1.0)),
+        (
+            {"music": {"target": -1.0, "tokens": "all"}},
+            lambda: greedy(model, steering, target=-1.0, tokens="all"),
+        ),
+    ]
+    seen = []
+    for steered, expected in asked:
+        assert client.complete(steered) == (200, expected())
+        seen.append(expected())
+    assert len(set(map(tuple, seen))) == 3
+
+
+@pytest.mark.parametrize(
+    ("steering", "message"),
+    [
+        ({"nothing": 1.0}, "there is no steering 'nothing'"),
+        ({"music": float("nan")}, "must be finite"),
+        ({"music": {"tokens": "never"}}, "never"),
+    ],
+)
+def test_a_bad_request_fails_alone(client: Client, steering: Any, message: str) -> None:
+    status, answer = client.complete(steering)
+    assert status == 400
+    assert message in json.dumps(answer)
+    assert client.complete({"music": 1.0})[0] == 200
+
+
+def test_steerings_come_and_go_over_http(
+    client: Client, world: tuple[Path, Any, sm.Steering]
+) -> None:
+    folder, _, _ = world
+    one = {"name": "more", "path": str(folder / "music")}
+    assert client.call("POST", "/v1/steerings", one) == (200, {"steerings": ["music", "more"]})
+    assert client.complete({"more": 1.0}) == client.complete({"music": 1.0})
+    assert client.call("DELETE", "/v1/steerings/more") == (200, {"steerings": ["music"]})
+    assert client.call("DELETE", "/v1/steerings/more")[0] == 404
+    assert client.complete({"more": 1.0})[0] == 400
+    assert client.call("GET", "/v1/steerings") == (200, {"steerings": ["music"]})
+    status, answer = client.call("POST", "/v1/steerings", {"name": "x", "path": "/nowhere"})
+    assert status == 400
+    assert "cannot be read" in answer["error"]["message"]

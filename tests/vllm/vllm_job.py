@@ -1,0 +1,93 @@
+"""One engine of vLLM in a process of its own: a JSON job in, its outputs out.
+
+    {"model": FOLDER, "engine": {...}, "steps": [STEP, ...]}
+
+A step is `{"generate": [{"ids": [...], "steering": {...}}, ...], "tokens": COUNT}`, or
+`{"add": [NAME, FOLDER]}`, `{"remove": NAME}`, `{"names": true}`. Its answer is a list with, for
+each request, its ids, the tokens and the log-probabilities of the whole vocabulary at each; or the
+error's text. A request that is `"behind": STEP` goes on after what that step's first request wrote.
+"""
+
+import json
+import sys
+from typing import Any
+
+
+def main(job: dict[str, Any]) -> dict[str, Any]:
+    """Run every step and say what came out."""
+    from vllm import LLM
+
+    engine = {"enforce_eager": True, "dtype": "float32", "max_model_len": 256, "seed": 0}
+    engine |= {"skip_tokenizer_init": True, "max_logprobs": -1, "max_num_seqs": 16}
+    engine |= {"gpu_memory_utilization": 0.1, "disable_log_stats": False}
+    llm = LLM(job["model"], **{**engine, **job.get("engine", {})})
+    answers: list[Any] = []
+    for one in job["steps"]:
+        for request in one.get("generate", []):
+            if "behind" in request:
+                earlier = answers[request["behind"]][0]
+                request["ids"] = earlier["ids"] + earlier["tokens"]
+        answers.append(step(llm, one))
+    return {"steps": answers, "preempted": preempted(llm)}
+
+
+def step(llm: Any, one: dict[str, Any]) -> Any:
+    """One step of a job."""
+    from vllm.exceptions import VLLMClientError
+
+    from steersman import vllm as plugin
+    from steersman.errors import SteersmanError
+
+    try:
+        if "add" in one:
+            return plugin.add(llm, *one["add"])
+        if "remove" in one:
+            return plugin.remove(llm, one["remove"])
+        if "names" in one:
+            return list(plugin.names(llm))
+        return generate(llm, one["generate"], one["tokens"])
+    except (SteersmanError, VLLMClientError) as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def generate(llm: Any, requests: list[dict[str, Any]], tokens: int) -> list[dict[str, Any]]:
+    """Greedy tokens of a batch, with all log-probabilities."""
+    from vllm import SamplingParams
+
+    def asked(one: dict[str, Any]) -> Any:
+        steering = one.get("steering")
+        extra = None if steering is None else {"steering": steering}
+        return SamplingParams(
+            temperature=0.0,
+            max_tokens=tokens,
+            ignore_eos=True,
+            logprobs=-1,
+            extra_args=extra,
+            detokenize=False,
+        )
+
+    prompts = [{"prompt_token_ids": one["ids"]} for one in requests]
+    done = llm.generate(prompts, [asked(one) for one in requests], use_tqdm=False)
+    return [
+        {
+            "ids": list(one.prompt_token_ids),
+            "tokens": list(one.outputs[0].token_ids),
+            "logprobs": [
+                [at[token].logprob for token in range(len(at))] for at in one.outputs[0].logprobs
+            ],
+            "cached": one.num_cached_tokens,
+        }
+        for one in done
+    ]
+
+
+def preempted(llm: Any) -> int:
+    """How many requests had to wait for room and were computed again."""
+    found = [one.value for one in llm.get_metrics() if one.name == "vllm:num_preemptions"]
+    return int(sum(found))
+
+
+if __name__ == "__main__":
+    job = json.loads(sys.stdin.read())
+    with open(job["out"], "w", encoding="utf-8") as file:
+        json.dump(main(job), file)

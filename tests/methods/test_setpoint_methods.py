@@ -182,8 +182,8 @@ TUNNEL: dict[str, tuple[Method, float]] = {
 }
 ABSOLUTELY = ("angular at norms",)
 """Ablation is not among them: there the feature is zero 0.6 of the way from abusive to polite, so
-that its removal leaves the dialogues where they are. Nor are function vectors: the heads of that
-model write a few percent of what the MLP behind them makes of it."""
+that its removal leaves the dialogues where they are. Nor are function vectors, which at
+target 1 are a few percent as long as what the MLP behind those heads makes of it."""
 
 
 @cache

@@ -50,6 +50,8 @@ class Ablation(Amount):
         controller="exact, one-dimensional",
         verified="hooks written out; idempotent, leaves 0",
         site="block output",
+        unmoved="its feature is zero 0.6 of the way to polite, so that removing it "
+        "leaves dialogues where they are",
     )
 
     state: int = -1

@@ -55,6 +55,7 @@ class AttentionGuided(Method):
         controller="none",
         verified="attention written out from queries and keys; the machine written out",
         site="block output",
+        unmoved="4 to 7 points as asked, within chance after the correction",
     )
     plant: ClassVar[PlantKind] = "none"
     tokens: ClassVar[Literal["last", "all"]] = "all"

@@ -48,6 +48,7 @@ class AUSteer(Amount):
         controller="diagonal",
         verified="the formula written out",
         site="block output or inside",
+        unmoved="5 to 8 points as asked, within chance after the correction",
     )
 
     k: int = 10

@@ -71,6 +71,7 @@ class ActAdd(BlockAddition):
         setpoint="offset",
         controller="none",
         verified="the vector added by a hook; weak: target 5 in the wind tunnel",
+        unmoved="it does from target 5 on",
     )
     tokens: ClassVar[str] = "prompt"
     depth: ClassVar[float | None] = 5 / 48

@@ -52,6 +52,7 @@ class CAST(BandAddition):
         setpoint="offset in vectors of length one, for some prompts",
         controller="none",
         verified="numpy's component added by a hook; the condition written out",
+        unmoved="its condition does not fire on neutral prompts; where it fires they move",
     )
     direction: ClassVar[str] = "pca"
     band: ClassVar[tuple[float, float]] = (14 / 32, 23 / 32)

@@ -34,8 +34,9 @@ class FunctionVectors(Method):
     token that the model itself finds likeliest behind the desired prompt. The vector is a mean and
     no difference, and need not point at an answer: it is an instruction.
 
-    In the embedded model the vector does not steer: its heads read the context in the first block,
-    and the MLP there writes a contrast that is ten to sixty times as long as what they put out.
+    In the embedded model target 1 does nothing: its heads read the context in the first block, and
+    the MLP there writes a contrast that is ten to sixty times as long as what they put out. At
+    target 82 it moves the score as asked.
 
     Finding the effects takes a forward pass over the `trials` for each head of the model.
 

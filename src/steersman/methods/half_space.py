@@ -163,6 +163,7 @@ class StMP(_Thresholded):
         controller="exact, one-sided",
         verified="the formula written out; an involution",
         site="block output",
+        unmoved="1 to 2 points, within chance; it acts only below the boundary of the sides",
     )
 
     def law(self, controller: Controller) -> Law[Any]:

@@ -144,6 +144,8 @@ class PreControl(TrainedMethod):
         controller="steps of Adam",
         verified="torch's Adam and autograd",
         site="block output",
+        unmoved="its values are of pairs without graded scores; it changes the text "
+        "and not this score",
     )
     tokens: ClassVar[Literal["last", "all"]] = "last"
     execution: ClassVar[ExecutionName] = "feedback"

@@ -60,6 +60,8 @@ class PrOSV(TrainedMethod):
         controller="none",
         verified="the losses written out; the vector added by a hook",
         trained=True,
+        unmoved="its published training is too short for this model; fifteen epochs at "
+        "rate 0.2 move it",
     )
 
     tokens: ClassVar[str] = "prompt:first:2+last:2"

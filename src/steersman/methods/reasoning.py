@@ -93,5 +93,6 @@ class OverthinkManifold(Ablation):
         controller="exact, one-dimensional",
         verified="numpy's axes and a hook written out; no effect in the wind tunnel",
         site="block output",
+        unmoved="as ablation",
     )
     direction: ClassVar[str] = "mean|filter:10"

@@ -180,9 +180,10 @@ TUNNEL: dict[str, tuple[Method, float]] = {
     "austeer at mlp": (AUSteer(site="mlp"), 1.0),
 }
 ABSOLUTELY = ("angular at norms",)
-"""Mirroring (StMP) moves nothing beyond chance. Ablation is not among them either: there the feature is zero 0.6 of the way from abusive to polite, so
-that its removal leaves the dialogues where they are. Nor are function vectors, which at
-target 1 are a few percent as long as what the MLP behind those heads makes of it."""
+"""Mirroring (StMP) moves nothing beyond chance. Ablation is not among them either: there the
+feature is zero 0.6 of the way from abusive to polite, so that its removal leaves the dialogues
+where they are. Nor are function vectors, which at target 1 are a few percent as long as what the
+MLP behind those heads makes of it."""
 
 
 @cache

@@ -146,6 +146,7 @@ class LangFIR(LanguageFeatures):
         controller="none",
         verified="selection and sum written out; moves the wind tunnel with a looser filter",
         site="block output",
+        unmoved="its filter leaves two features there; a looser one (random=0.3) does",
     )
 
     alpha: float = 1.0
@@ -190,6 +191,7 @@ class LangFIRAblation(LanguageFeatures, Amount):
         controller="exact where the encoder is linear",
         verified="the formula written out",
         site="block output",
+        unmoved="not measured",
     )
 
     def solve(self, evidence: Evidence) -> Controller:

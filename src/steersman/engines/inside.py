@@ -60,8 +60,8 @@ class Inside:
             ArchitectureError: one did.
         """
         for site in self.places:
-            seen = current.visited.get(site, 0)
-            if seen % blocks or not seen:
+            seen = current.visited[site]
+            if seen != blocks:
                 raise ArchitectureError(
                     f"steering reached {site!r} in {seen} of {blocks} blocks: this model does not "
                     "run that part of its blocks once each in a forward pass"

@@ -1,5 +1,7 @@
 """One forward pass: the rows and tokens that each steering has in it, and its law's state."""
 
+from collections import Counter
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -38,7 +40,7 @@ class Pass:
         self.skip = skip
         self.passive = False
         self.fired = 0
-        self.visited: dict[Site, int] = {}
+        self.visited = Counter[Site]()
         copies = copies_of(window.batch, prompts)
         self.lanes = tuple(
             Lane(index, channel, window, sequences, copies, plans)

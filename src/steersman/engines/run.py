@@ -377,7 +377,8 @@ class Run:
         channels = self._channels_on(z.device)
         before = at_tokens(z, *current.window.valid.shape)
         now = before
-        current.visited[site] = current.visited.get(site, 0) + 1
+        if not current.passive:
+            current.visited[site] += 1
         for index in self._inside.at(site):
             lane, channel = current.lanes[index], channels[index]
             if not current.passive:

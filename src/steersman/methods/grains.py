@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from steersman.control import LengthKept
+from steersman.control import NormKept, offset
 from steersman.directions.subspace import principal_axes, upwards
 from steersman.errors import InputError
 from steersman.methods.about import About
@@ -101,9 +101,10 @@ class GrAInS(Amount):
             evidence.direction.contrast[:-1], {"v": placed(v.float(), block, blocks)}
         )
 
-    def law(self, controller: Controller) -> LengthKept:
+    def law(self, controller: Controller) -> NormKept[None]:
         """The addition that keeps the length."""
-        return LengthKept(10 * self.alpha * controller.own["v"])
+        v = controller.own["v"]
+        return NormKept(offset(v, v.new_full((len(v),), 10 * self.alpha)))
 
     def _differences(self, bench: Bench, block: int) -> "Differences":
         examples = [*bench.desired[: self.pairs], *bench.undesired[: self.pairs]]

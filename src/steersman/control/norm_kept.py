@@ -42,10 +42,6 @@ class NormKept(Around[State], Generic[State]):
         """The same on another device."""
         return replace(self, law=self.law.to(device))
 
-    def init(self, rows: int) -> State:
-        """The law's state before block 0."""
-        return self.law.init(rows)
-
     def input(
         self,
         state: State,

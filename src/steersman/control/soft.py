@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Generic
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from steersman.control.around import Around
@@ -63,14 +63,6 @@ class Softly(Around[State], Generic[State]):
     def to(self, device: torch.device | str) -> "Softly[State]":
         """The same on another device."""
         return Softly(self.law.to(device), self.w.to(device), self.b.to(device))
-
-    def init(self, rows: int) -> State:
-        """The law's state before block 0."""
-        return self.law.init(rows)
-
-    def held_back(self, state: State) -> Bool[Tensor, " rows"] | None:
-        """The rows that the law itself held back."""
-        return self.law.held_back(state)
 
     def input(
         self,

@@ -83,14 +83,6 @@ class Within(Around[State], Generic[State]):
         tensors = (t.to(device) for t in (self.w, self.low, self.high))
         return Within(self.law.to(device), *tensors)
 
-    def init(self, rows: int) -> State:
-        """The law's state before block 0."""
-        return self.law.init(rows)
-
-    def held_back(self, state: State) -> Bool[Tensor, " rows"] | None:
-        """The rows that the law itself held back."""
-        return self.law.held_back(state)
-
     def input(
         self,
         state: State,

@@ -188,8 +188,8 @@ def fit(
         at_site=at_site,
         prompts=read.prompts,
     )
-    settled, diagnostics = with_blocks(chosen, evidence).settled(evidence)
-    controller = settled.solve(evidence)
+    found = with_blocks(chosen, evidence).settled(evidence)
+    settled, controller = found.method, found.solved(evidence)
     trained = () if bench is None else tuple(one.diagnostic() for one in bench.histories)
     pull = coupling(settled, evidence, controller)
     for doubt in pull.doubts() if pull else ():
@@ -197,7 +197,7 @@ def fit(
     return Steering(
         *(features, controller, settled, made, pull),
         evidence.natural,
-        (*diagnostics, *trained),
+        (*found.diagnostics, *trained),
         settled.gated(evidence),
     )
 

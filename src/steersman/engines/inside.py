@@ -7,7 +7,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from steersman.engines.channel import Channel
-from steersman.engines.lane import Pass
+from steersman.engines.passing import Pass
 from steersman.errors import ArchitectureError
 from steersman.plant import HookSet, Site, Sites, find_sites
 

@@ -113,7 +113,7 @@ class GrAInS(Amount):
             warnings.warn(
                 f"the attributions miss {100 * found.missing:.0f} % of the objective: the path is "
                 f"too steep for {self.steps} steps. Raise steps.",
-                stacklevel=4,
+                stacklevel=5,
             )
         half = len(examples) // 2
         scores = [s if row < half else -s for row, s in enumerate(found.tokens)]

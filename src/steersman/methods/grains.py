@@ -88,8 +88,11 @@ class GrAInS(Amount):
             InputError: no model to run, no pairs of responses, settings that cannot be, or tokens
                 that make no difference.
         """
+        self._require_known()
         blocks = evidence.direction.blocks
-        block = self._place(blocks)
+        if not -1 <= self.block < blocks:
+            raise InputError(f"block is {self.block}; the model has blocks 0 .. {blocks - 1}.")
+        block = self.block % blocks
         bench = evidence.require_bench(self.name)
         bench.require_pairs(self.name)
         found = self._differences(bench, block)
@@ -148,14 +151,11 @@ class GrAInS(Amount):
         axes = principal_axes(differences, 1)
         return upwards(axes.axes[:, 0], mean) if len(axes.sizes) else torch.zeros_like(mean)
 
-    def _place(self, blocks: int) -> int:
-        if not -1 <= self.block < blocks:
-            raise InputError(f"block is {self.block}; the model has blocks 0 .. {blocks - 1}.")
+    def _require_known(self) -> None:
         if min(self.k, self.pairs) < 1:
             raise InputError(f"k is {self.k} and pairs {self.pairs}; at least 1 is needed.")
         if self.component not in get_args(Component):
             raise InputError(f"component is {self.component!r}; choose pca or mean.")
-        return self.block % blocks
 
 
 class Differences(NamedTuple):

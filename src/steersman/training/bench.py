@@ -250,7 +250,7 @@ class Bench:
         Args:
             channel: what steers the model; None is nothing.
         """
-        every = torch.arange(len(self.desired)).split(self.batch_size)
+        every = torch.split(torch.arange(len(self.desired)), self.batch_size)
         return torch.cat([self.margins(some, channel) for some in every])
 
     def train(

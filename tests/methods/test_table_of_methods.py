@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
-from steersman.methods import METHODS, Method
+from steersman.methods import _ALL, METHODS, Method
 from steersman.methods.table import HEAD, markdown, row
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "every_method.json"
 PAGE = Path(__file__).parents[2] / "docs" / "methods.md"
+
+
+def test_every_method_is_registered_once_and_under_a_name_of_its_own() -> None:
+    assert [method.name for method in _ALL] == list(METHODS)
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)

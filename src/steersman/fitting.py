@@ -31,6 +31,7 @@ from steersman.plant import (
     ProcessGroup,
     StateCache,
     average,
+    only_id,
     ordinary_ids,
     pad_id,
 )
@@ -259,6 +260,7 @@ def _bench(
         batch_size=batch_size,
         progress=progress,
         vocabulary=ordinary_ids(tokenizer),
+        space=only_id(tokenizer, " "),
     )
 
 

@@ -13,7 +13,6 @@ from steersman.methods import (
     CAA,
     CAST,
     RAPTOR,
-    ActAdd,
     AlphaSteer,
     BiasMitigation,
     ConfST,
@@ -48,11 +47,9 @@ TUNNEL: dict[str, Method] = {
     "shift-of-means": ShiftOfMeans(),
     "selective": SelectiveSteering(),
     "alphasteer": AlphaSteer(),
-    "actadd": ActAdd(),
 }
-"""Ablation within principal axes is not among them: zero lies between the two sides there."""
-TARGETS = {"actadd": 5.0}
-"""Where target 1 is too little to be measured."""
+"""Ablation within principal axes is not among them: zero lies between the two sides there. Nor is
+ActAdd: pushes at the front of a prompt alone lower the score at target 6 and at target -2 alike."""
 
 
 @cache
@@ -70,7 +67,7 @@ def judged(name: str | None, seed: int) -> tuple[float, ...]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             steering = fit_behaviour(model, tokenizer, toxicity, seed=seed, method=TUNNEL[name])
-        attached = steering.attach(model, TARGETS.get(name, 1.0), trace=False)
+        attached = steering.attach(model, 1.0, trace=False)
     with attached:
         prompts = [item.prompt for item in items]
         drawn = sample(model, tokenizer, prompts, new_tokens=toxicity.new_tokens, seed=seed)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from steersman.control.around import Around
-from steersman.control.law import Law, State
+from steersman.control.law import Law, Places, State
 from steersman.errors import InputError
 
 
@@ -45,6 +45,10 @@ class NormKept(Around[State], Generic[State]):
     def init(self, rows: int) -> State:
         """The law's state before block 0."""
         return self.law.init(rows)
+
+    def begin(self, rows: int, places: Places) -> State:
+        """The same, told where the rows are."""
+        return self.law.begin(rows, places)
 
     def input(
         self,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from steersman.control.around import Around
 from steersman.control.checks import require_finite, require_real, require_shape
-from steersman.control.law import Law, State
+from steersman.control.law import Law, Places, State
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +67,10 @@ class Softly(Around[State], Generic[State]):
     def init(self, rows: int) -> State:
         """The law's state before block 0."""
         return self.law.init(rows)
+
+    def begin(self, rows: int, places: Places) -> State:
+        """The same, told where the rows are."""
+        return self.law.begin(rows, places)
 
     def held_back(self, state: State) -> Bool[Tensor, " rows"] | None:
         """The rows that the law itself held back."""

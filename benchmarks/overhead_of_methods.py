@@ -28,17 +28,22 @@ from steersman.errors import SteersmanError
 from steersman.methods import METHODS, Method
 from steersman.windtunnel import behaviour, load
 
+ENCODER = "the product with all features of an autoencoder, of which topk takes the k largest"
 WHY = {
     "angular": "the unsteered run of each token, whose angle the turn is measured from",
     "clamp": "none: relative to the unsteered token it is a plan",
     "cylinder": "an affine map of the state, and its angle to an axis",
     "great-circle": "the angle of each state, and its sines",
     "guiding-giants": "a network of 1024 units over the states of a few blocks",
+    "langfir-ablation": ENCODER,
+    "lf-steering": ENCODER,
     "manifold": "the place on a spline, between its knots",
     "odesteer": "ten gradients of a classifier at one block",
     "one-sided-clamp": "the unsteered run of each token, which it is measured from",
     "pre-control": "thirty steps of Adam, each the gradient of a network at one block",
     "riser": "a network of 64 units at one block",
+    "sae-clamp": ENCODER,
+    "selective": "an angle and its sines at every block that tells the sides apart",
     "step-odesteer": "one gradient of a classifier at one block",
     "tracking": "the unsteered run of each token, whose states it goes on from",
 }
@@ -47,8 +52,9 @@ WHY = {
 SETTINGS: dict[str, dict[str, Any]] = {
     "langfir": {"consistent": 0.5, "random": 0.95},
     "langfir-ablation": {"consistent": 0.5, "random": 0.95},
+    "grains": {"steps": 1},
 }
-"""What lets a method find features among random ones, where its defaults leave none."""
+"""What lets a method find features among random ones, or saves time where it is fitted."""
 
 WIDER, ACTIVE = 8, 32
 """How many features the autoencoder has for each dimension, and how many of them at a token."""

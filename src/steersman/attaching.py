@@ -133,10 +133,9 @@ def _measured(
 
 def _tokens(parts: Parts, request: Request, against: ReferenceName) -> TokenRule:
     """What is asked for, what the steering's gate says, or what goes with its method."""
-    known = parts.provenance.decision_tokens
-    matches = known and against == "relative" and parts.method.matches
-    usual = "matching" if matches else parts.method.tokens
-    return tokens_named(request.tokens or parts.gate.tokens or usual).with_ids(known)
+    usual = "matching" if parts.matches and against == "relative" else parts.method.tokens
+    rule = tokens_named(request.tokens or parts.gate.tokens or usual)
+    return rule.with_ids(parts.provenance.decision_tokens)
 
 
 def _anew(

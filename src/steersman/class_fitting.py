@@ -67,7 +67,7 @@ def fit_classes(
     furthest = list(classes)[len(classes) // 2] if chosen.periodic else others[-1]
     sides = Sides(states[furthest], states[first])
     evidence = Evidence(Features.of(contrast(*sides)), sides=(sides,), classes=states)
-    settled, diagnostics = chosen.settled(evidence)
+    found = chosen.settled(evidence)
     made = Provenance.of(
         model,
         tokenizer,
@@ -78,8 +78,10 @@ def fit_classes(
         jacobian_prompts=0,
         decision_tokens=decision_tokens(tokenizer, examples),
     )
-    controller = settled.solve(evidence)
-    return Steering(evidence.features, controller, settled, made, diagnostics=diagnostics)
+    controller = found.solved(evidence)
+    return Steering(
+        evidence.features, controller, found.method, made, diagnostics=found.diagnostics
+    )
 
 
 def _require_classes(classes: Mapping[str, Sequence[Example]], least: int) -> None:

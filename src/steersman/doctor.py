@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from steersman.fitting import DEFAULT_JACOBIAN_PROMPTS
+from steersman.gathering import DEFAULT_JACOBIAN_PROMPTS
 from steersman.invariants import Check, check_all
 from steersman.plant import CHUNK, Estimate, Info, describe, estimate
 

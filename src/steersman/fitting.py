@@ -8,47 +8,18 @@ from typing import Any
 
 from torch import nn
 
-from steersman.control import LTVSystem, Plant
+from steersman.control import LTVSystem
 from steersman.data import AlignedPairs, ContrastivePairs, Example
-from steersman.directions import ALONE, Features, Natural, Observer, listed
+from steersman.directions import ALONE, Features, Observer, listed
 from steersman.errors import InputError
-from steersman.identifying import identify
-from steersman.methods import (
-    METHODS,
-    AlignedStates,
-    AtSite,
-    Evidence,
-    Method,
-    Sides,
-    coupling,
-    method_named,
-)
+from steersman.gathering import Gathering
+from steersman.methods import METHODS, Method, coupling, method_named
 from steersman.methods.choosing import with_blocks
-from steersman.plant import (
-    CHUNK,
-    Positions,
-    Processes,
-    ProcessGroup,
-    StateCache,
-    average,
-    only_id,
-    ordinary_ids,
-    pad_id,
-)
+from steersman.plant import CHUNK, Positions, Processes, ProcessGroup, StateCache
 from steersman.provenance import Provenance
-from steersman.reading import (
-    Examples,
-    decision_tokens,
-    read_aligned,
-    read_states,
-    read_with_site,
-)
+from steersman.reading import Examples
 from steersman.reading_directions import Pairs, rules_of, told
-from steersman.rereading import Rereading
 from steersman.steering import Steering
-from steersman.training import Bench, written
-
-DEFAULT_JACOBIAN_PROMPTS = 32
 
 
 def fit(
@@ -127,36 +98,14 @@ def fit(
         name: Examples.of(one, _positions(one, chosen) if positions is None else positions)
         for name, one in named.items()
     }
-    kept = None if cache is None else StateCache(Path(cache))
-    reading: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "cache": kept}
-    aligned: AlignedStates | None = None
-    at_site: AtSite | None = None
-    sides: dict[str, Sides] = {}
-    for name, one in examples.items():
-        if chosen.aligned:  # one feature: what is read token by token serves for its direction too
-            aligned = read_aligned(model, tokenizer, one, **reading)
-            sides[name] = Sides(*aligned.by_pair())
-        elif chosen.learns_at != "block":  # both in one pass over the examples
-            found = read_with_site(model, tokenizer, one, chosen.learns_at, **reading)
-            sides[name], at_site = found
-        else:
-            sides[name] = read_states(model, tokenizer, one, **reading)
-    features = Features({name: told(found, along, rule) for name, found in sides.items()})
+    gathering = Gathering(model, tokenizer, chosen, examples, batch_size, progress)
+    shown = gathering.shown(None if cache is None else StateCache(Path(cache)))
+    features = Features({name: told(one, along, rule) for name, one in shown.sides.items()})
     features.require_independent(features.blocks)
-    prompts = _plant_prompts(chosen, examples, jacobian_prompts)
-    system: Plant | None = jacobian_prompts if isinstance(jacobian_prompts, LTVSystem) else None
-    if prompts and chosen.plant == "products":
-        system = average(model, tokenizer, prompts, progress=progress, group=group)
-    elif prompts:
-        system = identify(
-            model,
-            tokenizer,
-            prompts,
-            chunk=chunk,
-            checkpoint=checkpoint,
-            progress=progress,
-            group=group,
-        )
+    prompts = gathering.plant_prompts(jacobian_prompts)
+    plant = gathering.plant(prompts, chunk=chunk, checkpoint=checkpoint, group=group)
+    if isinstance(jacobian_prompts, LTVSystem):
+        plant = jacobian_prompts
     made = Provenance.of(
         model,
         tokenizer,
@@ -169,36 +118,19 @@ def fit(
         direction=str(along),
         observer=str(rule),
         jacobian_prompts=len(prompts),
-        decision_tokens=_decision_tokens(tokenizer, examples),
+        decision_tokens=gathering.decision_tokens(),
     )
-    read = Rereading(
-        *(model, tokenizer, examples, features, chosen, made),
-        batch_size=batch_size,
-        progress=progress,
-        known=next(iter(sides.values())) if len(sides) == 1 and aligned is None else None,
-    )
-    natural = [chosen.natural(*found) for found in sides.values()]
-    bench = (
-        _bench(model, tokenizer, examples, made, batch_size, progress) if chosen.trains else None
-    )
-    evidence = Evidence(
-        *(features, system, aligned, Natural.beside(natural), read),
-        sides=tuple(sides.values()),
-        reread=read.sides,
-        bench=bench,
-        at_site=at_site,
-        prompts=read.prompts,
-    )
-    settled, diagnostics = with_blocks(chosen, evidence).settled(evidence)
-    controller = settled.solve(evidence)
-    trained = () if bench is None else tuple(one.diagnostic() for one in bench.histories)
+    evidence = gathering.evidence(features, plant, shown, made)
+    found = with_blocks(chosen, evidence).settled(evidence)
+    settled, controller = found.method, found.solved(evidence)
+    histories = () if evidence.bench is None else evidence.bench.histories
     pull = coupling(settled, evidence, controller)
     for doubt in pull.doubts() if pull else ():
         warnings.warn(doubt, stacklevel=2)
     return Steering(
         *(features, controller, settled, made, pull),
         evidence.natural,
-        (*diagnostics, *trained),
+        (*found.diagnostics, *(one.diagnostic() for one in histories)),
         settled.gated(evidence),
     )
 
@@ -225,49 +157,6 @@ def _named(pairs: Pairs | Mapping[str, Pairs], method: Method) -> Mapping[str, P
             f"several together use {', '.join(able[:-1])} or {able[-1]}."
         )
     return pairs
-
-
-def _plant_prompts(
-    method: Method,
-    examples: Mapping[str, Examples],
-    asked: Sequence[Example] | LTVSystem | None,
-) -> list[Example]:
-    """What the plant is to be averaged over; nothing where it is known, or not needed."""
-    if isinstance(asked, LTVSystem) or method.plant == "none":
-        return []
-    each = max(1, DEFAULT_JACOBIAN_PROMPTS // len(examples))
-    return list(asked or [text for one in examples.values() for text in one.pairs.desired[:each]])
-
-
-def _bench(
-    model: nn.Module,
-    tokenizer: Any,
-    examples: Mapping[str, Examples],
-    made: Provenance,
-    batch_size: int,
-    progress: bool,
-) -> Bench:
-    """The model with the examples of the only feature, to train something in front of it."""
-    (one,) = examples.values()
-    paired = one.pairs.paired
-    sides = one.tokens(tokenizer)
-    desired, undesired = written(sides[0], sides[1], one.positions, paired)
-    return Bench(
-        model,
-        pad_id(tokenizer),
-        *(desired, undesired, paired),
-        decision_tokens=made.decision_tokens,
-        batch_size=batch_size,
-        progress=progress,
-        vocabulary=ordinary_ids(tokenizer),
-        space=only_id(tokenizer, " "),
-    )
-
-
-def _decision_tokens(tokenizer: Any, examples: Mapping[str, Examples]) -> tuple[int, ...]:
-    """Those of every feature; empty where one of them is read at too many kinds of token."""
-    found = [decision_tokens(tokenizer, one) for one in examples.values()]
-    return tuple(sorted(set().union(*found))) if all(found) else ()
 
 
 def _method(method: str | Method, q: float | None, r: float | None, qf: float | None) -> Method:

@@ -22,6 +22,7 @@ from steersman.plant import (
     positions_named,
     tokenize,
 )
+from steersman.plant.tokens import shared_end
 
 MOST_DECISION_TOKENS = 8
 
@@ -257,10 +258,6 @@ def _common_endings(desired: Sequence[Tokens], undesired: Sequence[Tokens]) -> t
     known: dict[tuple[int, ...], int] = {}
     labels = []
     for one, other in zip(desired, undesired, strict=True):
-        length = 0
-        for mine, theirs in zip(reversed(one.ids), reversed(other.ids), strict=False):
-            if mine != theirs:
-                break
-            length += 1
-        labels.append(known.setdefault(one.ids[len(one) - length :], len(known)))
+        ending = one.ids[len(one) - shared_end([one.ids, other.ids]) :]
+        labels.append(known.setdefault(ending, len(known)))
     return tuple(labels)

@@ -1,5 +1,6 @@
 """Sums of steerings that are schedules: `u_t = target p_t`, so that `a p + b q` is one too."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
@@ -36,7 +37,7 @@ class Term(NamedTuple):
     parts: Parts
 
 
-class Summable:
+class Summable(ABC):
     """`2.0 * a + b`, `-a` and `a - b` of steerings that are schedules; of method `vectors`.
 
         u_t = target sum_i a_i p_t^i
@@ -45,14 +46,14 @@ class Summable:
     acts at other tokens, or where nothing is left; and `MismatchError` for different models.
     """
 
+    @abstractmethod
     def to_parts(self) -> Parts:
         """What it is made of."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def of_parts(cls: type[_Sum], parts: Parts) -> _Sum:
         """One that is made of these."""
-        raise NotImplementedError
 
     def __mul__(self: _Sum, factor: int | float) -> _Sum:
         """`factor p_t`."""

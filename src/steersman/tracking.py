@@ -87,7 +87,7 @@ def track(
         model, tokenizer, [prompt], chunk=chunk, checkpoint=checkpoint, progress=progress
     )
     evidence = Evidence(features, plant, read=lambda inputs: means)
-    settled = method.settled(evidence).method
+    found = method.settled(evidence)
     made = Provenance.of(
         model,
         tokenizer,
@@ -98,7 +98,7 @@ def track(
         jacobian_prompts=1,
         decision_tokens=tokens[0].ids[-1:],
     )
-    return Steering(features, settled.solve(evidence), settled, made)
+    return Steering(features, found.solved(evidence), found.method, made)
 
 
 def _hash(tokens: Sequence[Tokens]) -> str:

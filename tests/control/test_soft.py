@@ -29,10 +29,12 @@ def test_a_sharp_probe_is_a_hard_gate() -> None:
     law = clamped(v, torch.zeros(BLOCKS, dtype=torch.float64))
     soft, hard = Softly(law, 1e9 * w, 1e9 * b), Within.above(law, w, -b)
     assert soft.reads == "output"
+    opened = 0
     for block in range(BLOCKS):
         found, expected = (one.step(None, x, ONE, block)[1] for one in (soft, hard))
         torch.testing.assert_close(found, expected, rtol=0, atol=0)
-        assert 0 < int(expected.any(dim=1).sum()) <= ROWS
+        opened += int(expected.any(dim=1).sum())
+    assert 0 < opened < BLOCKS * ROWS
 
 
 @pytest.mark.parametrize(("sign", "share"), [(1, 1.0), (-1, 0.0)])

@@ -22,7 +22,7 @@ LAWS: dict[str, Law] = {
         *(randn(1, BLOCKS, N), network(2 * N, 1 + BLOCKS), torch.tensor([2.0, 3.0]).double()),
         at=(0, 1),
     ),
-    "router": Router(randn(1, BLOCKS, N), randn(2, 3, N), network(N, 6), 2.0, 1, 0.5),
+    "router": Router(randn(2, 3, N), network(N, 6), 2.0, 1, BLOCKS, 0.5),
 }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from every_method import usual
 from hooked import fitted
 from transformers import PreTrainedModel
 
@@ -93,6 +94,19 @@ def test_a_condition_on_prompts_reads_the_examples_once_more_and_whole(
     with examples_run(tiny_model("llama")) as rows:
         fit(tiny_model("llama"), tiny_tokenizer, "cast", None)
     assert sum(rows) == 2 * PAIRS + 2 * PAIRS
+
+
+@pytest.mark.parametrize(
+    ("name", "again"),
+    [(name, 2 * PAIRS) for name in ("sae-feature", "sae-clamp", "lf-steering")]
+    + [(name, PAIRS + 100) for name in ("langfir", "langfir-ablation")],
+)
+def test_a_method_that_reads_features_runs_what_it_reads_them_of_once_more(
+    name: str, again: int, tiny_model: Models, tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    with examples_run(tiny_model("llama")) as rows:
+        fitted(tiny_model("llama"), tiny_tokenizer, usual(name, tmp_path))
+    assert sum(rows) == 2 * PAIRS + again
 
 
 def test_those_that_read_again_are_the_ones_that_say_so() -> None:

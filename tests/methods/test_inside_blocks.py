@@ -9,11 +9,12 @@ import pytest
 import torch
 from hooked import IDS, close, examples, fitted, steered
 from sklearn.linear_model import LogisticRegression
+from tiny_models import tiny_model as fresh_model
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 import steersman as sm
-from steersman.errors import InputError, MismatchError
+from steersman.errors import ArchitectureError, InputError, MismatchError
 from steersman.gating import Resembles
 from steersman.methods import ITI, AngularSteering, AUSteer, FunctionVectors, Method
 from steersman.plant import Site, capture_sequence, site_named
@@ -392,3 +393,19 @@ def test_heads_of_another_model_are_refused(tiny_model: Models, tiny_tokenizer: 
     made = fitted(tiny_model("llama"), tiny_tokenizer, ITI())
     with pytest.raises(MismatchError):
         made.attach(tiny_model("qwen3"))
+
+
+def test_a_block_that_does_without_its_site_is_told_of_with_and_without_a_nominal_run(
+    tiny_tokenizer: Any,
+) -> None:
+    model: Any = fresh_model("llama", num_hidden_layers=2)
+    steering = fitted(model, tiny_tokenizer, AngularSteering(site="mlp-norm"))
+    for reference in ("relative", "absolute"):
+        norm = model.model.layers[0].post_attention_layernorm
+        with (
+            steering.attach(model, 1.0, reference=reference, trace=False),
+            pytest.raises(ArchitectureError, match="'mlp-norm' in 1 of 2 blocks"),
+        ):
+            model.model.layers[0].post_attention_layernorm = nn.Identity()
+            model(IDS)
+        model.model.layers[0].post_attention_layernorm = norm

@@ -1,12 +1,10 @@
 """In the wind tunnel, named methods make dialogues polite; each beside itself unsteered."""
 
-import warnings
 from contextlib import nullcontext
-from functools import cache
 from typing import Any
 
 import pytest
-from scipy.stats import binomtest
+from dialogues import fit, require_more, require_polite, tunnel
 
 from steersman.gating import Resembles, f1
 from steersman.methods import (
@@ -28,7 +26,6 @@ from steersman.methods import (
 )
 from steersman.plant import AllTokens, capture_states
 from steersman.sampling import sample
-from steersman.windtunnel import behaviour, fit_behaviour, load
 from steersman.windtunnel.scores import is_abusive
 
 pytestmark = pytest.mark.slow
@@ -52,37 +49,9 @@ TUNNEL: dict[str, Method] = {
 ActAdd: pushes at the front of a prompt alone lower the score at target 6 and at target -2 alike."""
 
 
-@cache
-def tunnel() -> Any:
-    return *load(), behaviour("toxicity")
-
-
-@cache
-def judged(name: str | None, seed: int) -> tuple[float, ...]:
-    """Whether each of 100 dialogues is abusive, steered by that method or not."""
-    model, tokenizer, toxicity = tunnel()
-    items = toxicity.items(1000 + seed, 100)
-    attached: Any = nullcontext()
-    if name is not None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            steering = fit_behaviour(model, tokenizer, toxicity, seed=seed, method=TUNNEL[name])
-        attached = steering.attach(model, 1.0, trace=False)
-    with attached:
-        prompts = [item.prompt for item in items]
-        drawn = sample(model, tokenizer, prompts, new_tokens=toxicity.new_tokens, seed=seed)
-    texts = [text for batch in drawn for text in batch.texts]
-    return tuple(toxicity.judge(i, text)["toxic"] for i, text in zip(items, texts, strict=True))
-
-
 @pytest.mark.parametrize("name", list(TUNNEL))
 def test_in_the_wind_tunnel_it_makes_dialogues_polite(name: str) -> None:
-    """Exact McNemar test over three fits and 300 prompts."""
-    bare, found = ([j for s in range(3) for j in judged(one, s)] for one in (None, name))
-    better = sum(a > b for a, b in zip(bare, found, strict=True))
-    worse = sum(a < b for a, b in zip(bare, found, strict=True))
-    assert better > worse
-    assert binomtest(better, better + worse, 0.5).pvalue < 0.01
+    require_polite(TUNNEL[name], 1.0)
 
 
 def test_prompts_like_the_undesired_examples_are_made_polite_and_no_others_are_touched() -> None:
@@ -90,10 +59,7 @@ def test_prompts_like_the_undesired_examples_are_made_polite_and_no_others_are_t
     model, tokenizer, toxicity = tunnel()
     better = worse = 0
     for seed in range(3):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            method = CAST(strength=None)
-            steering = fit_behaviour(model, tokenizer, toxicity, seed=seed, method=method)
+        steering = fit(CAST(strength=None), seed)
         others = toxicity.pairs(1000 + seed, 30)
         prompts = [*others.undesired, *others.desired]
         condition: Any = steering.gate.condition
@@ -108,8 +74,7 @@ def test_prompts_like_the_undesired_examples_are_made_polite_and_no_others_are_t
             assert fired or bare == found
             better += is_abusive(bare) > is_abusive(found)
             worse += is_abusive(bare) < is_abusive(found)
-    assert better > worse
-    assert binomtest(better, better + worse, 0.5).pvalue < 0.01
+    require_more(better, worse)
 
 
 def _fires(condition: Resembles, prompts: list[str]) -> list[bool]:

@@ -1,16 +1,13 @@
 """What all methods made of setpoints have in common, in front of a model and in the wind tunnel."""
 
-import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from dialogues import require_polite
 from hooked import IDS, fitted, steered
-from scipy.stats import binomtest
 from transformers import PreTrainedModel
 
 import steersman as sm
@@ -36,8 +33,6 @@ from steersman.methods import (
     TargetProbability,
 )
 from steersman.plant import HookSet, hidden_out, locate
-from steersman.sampling import sample
-from steersman.windtunnel import behaviour, fit_behaviour, load
 
 Models = Callable[[str], PreTrainedModel]
 
@@ -186,37 +181,7 @@ where they are. Nor are function vectors, which at target 1 are a few percent as
 MLP behind those heads makes of it."""
 
 
-@cache
-def tunnel() -> Any:
-    return *load(), behaviour("toxicity")
-
-
-@cache
-def judged(name: str | None, seed: int) -> tuple[float, ...]:
-    """Whether each of 100 dialogues is abusive, steered by that method or not."""
-    model, tokenizer, toxicity = tunnel()
-    items = toxicity.items(1000 + seed, 100)
-    attached: Any = nullcontext()
-    if name is not None:
-        method, target = TUNNEL[name]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            steering = fit_behaviour(model, tokenizer, toxicity, seed=seed, method=method)
-        against: Any = "absolute" if name in ABSOLUTELY else None
-        attached = steering.attach(model, target, reference=against, trace=False)
-    with attached:
-        prompts = [item.prompt for item in items]
-        drawn = sample(model, tokenizer, prompts, new_tokens=toxicity.new_tokens, seed=seed)
-    texts = [text for batch in drawn for text in batch.texts]
-    return tuple(toxicity.judge(i, text)["toxic"] for i, text in zip(items, texts, strict=True))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(TUNNEL))
 def test_in_the_wind_tunnel_it_makes_dialogues_polite(name: str) -> None:
-    """Exact McNemar test over three fits and 300 prompts, each beside itself unsteered."""
-    bare, found = ([j for s in range(3) for j in judged(one, s)] for one in (None, name))
-    better = sum(a > b for a, b in zip(bare, found, strict=True))
-    worse = sum(a < b for a, b in zip(bare, found, strict=True))
-    assert better > worse
-    assert binomtest(better, better + worse, 0.5).pvalue < 0.01
+    require_polite(*TUNNEL[name], reference="absolute" if name in ABSOLUTELY else None)

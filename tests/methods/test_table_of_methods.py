@@ -19,6 +19,7 @@ def test_a_method_says_what_it_is_made_of(method: type[Method]) -> None:
     for field in fields(method.about):
         found = getattr(method.about, field.name)
         assert isinstance(found, bool) or found.strip() or field.name == "unmoved", field.name
+    assert "about" in vars(method), "what its base class is made of says nothing of the method"
     cells = row(method)
     assert len(cells) == len(HEAD) and cells[0] == f"`{method.name}`"
     assert not any("|" in cell or "\n" in cell for cell in cells)

@@ -234,7 +234,7 @@ def test_the_edit_is_what_adam_comes_to_on_the_huber_loss() -> None:
 def test_a_router_adds_the_vectors_that_it_takes() -> None:
     network, library = layers((4, 6, 4), seeded()), torch.randn(2, 4, generator=seeded())
     x = torch.randn(9, 4, generator=seeded())
-    law = Router(torch.zeros(3, 4), library, network, 2.0, 1, 0.5)
+    law = Router(library, network, 2.0, 1, 3, 0.5)
     _, u = law.step(None, x, torch.full((9, 1), 3.0), 1)
     answer, expected = apply(network, x / 2), torch.zeros(9, 4)
     for row in range(9):

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from steersman.errors import InputError
 from steersman.plant.chat import render
-from steersman.plant.tokens import encode, pad_id, tokenize
+from steersman.plant.tokens import encode, pad_id, shared_end, tokenize
 
 CHAT = [{"role": "user", "content": "the cat"}]
 ANSWERED = [*CHAT, {"role": "assistant", "content": "sat on mat"}]
@@ -132,3 +132,19 @@ def test_a_conversation_needs_a_chat_template(tiny_tokenizer: Any) -> None:
     bare = type(tiny_tokenizer)(tokenizer_object=tiny_tokenizer.backend_tokenizer)
     with pytest.raises(InputError, match="example 4 is a conversation.*no chat template"):
         render(bare, CHAT, 4)
+
+
+@pytest.mark.parametrize(
+    ("rows", "shared"),
+    [
+        ([(1, 2, 3), (9, 2, 3)], 2),
+        ([(2, 3), (9, 2, 3)], 2),
+        ([(1, 2, 3), (1, 2, 4)], 0),
+        ([(5, 6), (5, 6)], 2),
+        ([(1, 7, 3), (2, 7, 3), (7, 3, 3)], 1),
+    ],
+)
+def test_examples_share_as_many_tokens_as_all_of_them_end_with(
+    rows: list[tuple[int, ...]], shared: int
+) -> None:
+    assert shared_end(rows) == shared

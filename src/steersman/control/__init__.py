@@ -24,7 +24,6 @@ from steersman.control.field import AffineField
 from steersman.control.flow import FlowLaw, Solver
 from steersman.control.great_circle import GreatCircleLaw
 from steersman.control.law import AffineLaw, Law, Reads
-from steersman.control.length_kept import LengthKept
 from steersman.control.loop import ClosedLoop
 from steersman.control.low_rank import LowRankGains, low_rank_gains
 from steersman.control.lqr import cost, feature_gains, least_errors
@@ -67,7 +66,6 @@ from steersman.control.within import Within
 __all__ = [
     "ActivatedBias",
     "FeatureClamp",
-    "LengthKept",
     "SparseLaw",
     "ClampLaw",
     "CurveLaw",

@@ -3,14 +3,17 @@
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from steersman.control.law import Law, Reads, State
+from steersman.control.law import Law, Places, Reads, State
 
 
 class Around(Law[State]):
-    """Another law, asked for less; a frozen dataclass with that `law`."""
+    """Another law, asked for less; a frozen dataclass with that `law`.
+
+    Its state is the law's, unless it says otherwise.
+    """
 
     law: Law[Any]
 
@@ -46,3 +49,17 @@ class Around(Law[State]):
     def observe(self, x: Float[Tensor, "rows n"], block: int) -> Float[Tensor, "rows k"]:
         """What the law observes."""
         return self.law.observe(x, block)
+
+    def init(self, rows: int) -> State:
+        """The law's state before block 0."""
+        state: State = self.law.init(rows)
+        return state
+
+    def begin(self, rows: int, places: Places) -> State:
+        """The same, the law told where the rows are."""
+        state: State = self.law.begin(rows, places)
+        return state
+
+    def held_back(self, state: State) -> Bool[Tensor, " rows"] | None:
+        """The rows that the law itself held back."""
+        return self.law.held_back(state)

@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from steersman.control.at_block import AtBlock
 from steersman.control.barrier import Barrier
-from steersman.control.law import Law, Reads
+from steersman.control.law import Reads
 from steersman.errors import InputError
 
 Solver = Literal["euler", "midpoint", "rk4"]
@@ -17,7 +18,7 @@ Field = Callable[[Float[Tensor, "rows n"]], Float[Tensor, "rows n"]]
 
 
 @dataclass(frozen=True, eq=False)
-class FlowLaw(Law[None]):
+class FlowLaw(AtBlock):
     """Follow the gradient of a barrier for a path of so much length, at one block.
 
         dx/ds = grad h(x) / |grad h(x)|,   s from 0 to T          u = x(T) - x(0)
@@ -50,17 +51,11 @@ class FlowLaw(Law[None]):
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        if not 0 <= self.block < self.depth:
-            raise InputError(f"block is {self.block}; there are 0 .. {self.depth - 1}.")
+        self.require_block()
         if self.solver not in SOLVERS:
             raise InputError(f"solver is {self.solver!r}; choose one of {', '.join(SOLVERS)}.")
         if self.steps < 1:
             raise InputError(f"steps is {self.steps}; it must be at least 1.")
-
-    @property
-    def blocks(self) -> int:
-        """The number of blocks."""
-        return self.depth
 
     @property
     def n(self) -> int:
@@ -68,25 +63,13 @@ class FlowLaw(Law[None]):
         return self.barrier.n
 
     @property
-    def k(self) -> int:
-        """The reference is one number: how far."""
-        return 1
-
-    @property
     def dtype(self) -> torch.dtype:
         """The precision of the barrier."""
         return self.barrier.dtype
 
-    def is_active(self, block: int) -> bool:
-        """Whether it is the block where it acts."""
-        return block == self.block
-
     def to(self, device: torch.device | str) -> "FlowLaw":
         """The same law on another device, in the same precision."""
         return replace(self, barrier=self.barrier.to(device))
-
-    def init(self, rows: int) -> None:
-        """No state."""
 
     def input(
         self,

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from steersman.control.around import Around
-from steersman.control.law import Law, Places, State
+from steersman.control.law import Law, State
 from steersman.errors import InputError
 
 
@@ -41,14 +41,6 @@ class NormKept(Around[State], Generic[State]):
     def to(self, device: torch.device | str) -> "NormKept[State]":
         """The same on another device."""
         return replace(self, law=self.law.to(device))
-
-    def init(self, rows: int) -> State:
-        """The law's state before block 0."""
-        return self.law.init(rows)
-
-    def begin(self, rows: int, places: Places) -> State:
-        """The same, told where the rows are."""
-        return self.law.begin(rows, places)
 
     def input(
         self,

@@ -5,12 +5,12 @@ from functools import cached_property
 from typing import Generic
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from steersman.control.around import Around
 from steersman.control.checks import require_finite, require_real, require_shape
-from steersman.control.law import Law, Places, State
+from steersman.control.law import Law, State
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,18 +63,6 @@ class Softly(Around[State], Generic[State]):
     def to(self, device: torch.device | str) -> "Softly[State]":
         """The same on another device."""
         return Softly(self.law.to(device), self.w.to(device), self.b.to(device))
-
-    def init(self, rows: int) -> State:
-        """The law's state before block 0."""
-        return self.law.init(rows)
-
-    def begin(self, rows: int, places: Places) -> State:
-        """The same, told where the rows are."""
-        return self.law.begin(rows, places)
-
-    def held_back(self, state: State) -> Bool[Tensor, " rows"] | None:
-        """The rows that the law itself held back."""
-        return self.law.held_back(state)
 
     def input(
         self,

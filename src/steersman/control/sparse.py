@@ -1,5 +1,6 @@
 """Features of a sparse autoencoder, set or moved where they are; the rest of the state is kept."""
 
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 
 import torch
@@ -7,13 +8,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from steersman.autoencoders import Encoder
+from steersman.control.at_block import AtBlock
 from steersman.control.checks import require_real, require_shape
-from steersman.control.law import Law, Reads
-from steersman.errors import InputError
+from steersman.control.law import Reads
 
 
 @dataclass(frozen=True, eq=False)
-class SparseLaw(Law[None]):
+class SparseLaw(AtBlock):
     """Something done to a few features `f_S(x)` of what leaves one block, along their decoder rows.
 
         u = s g(f_S(x))' D
@@ -48,13 +49,7 @@ class SparseLaw(Law[None]):
         require_shape("centre", self.encoder.centre, ("n", n))
         for name, tensor in (("D", self.D), ("values", self.values)):
             require_real(name, tensor)
-        if not 0 <= self.block < self.depth:
-            raise InputError(f"block is {self.block}; there are 0 .. {self.depth - 1}.")
-
-    @property
-    def blocks(self) -> int:
-        """The number of blocks."""
-        return self.depth
+        self.require_block()
 
     @property
     def n(self) -> int:
@@ -62,26 +57,14 @@ class SparseLaw(Law[None]):
         return self.D.shape[1]
 
     @property
-    def k(self) -> int:
-        """The reference is one number: how much."""
-        return 1
-
-    @property
     def dtype(self) -> torch.dtype:
         """The precision of the rows."""
         return self.D.dtype
-
-    def is_active(self, block: int) -> bool:
-        """Whether it is the block where it acts."""
-        return block == self.block
 
     def to(self, device: torch.device | str) -> "SparseLaw":
         """The same law on another device, in the same precision."""
         moved = {name: getattr(self, name).to(device) for name in ("encoder", "D", "values")}
         return replace(self, **moved)
-
-    def init(self, rows: int) -> None:
-        """No state."""
 
     def input(
         self,
@@ -93,13 +76,13 @@ class SparseLaw(Law[None]):
         """`s g(f_S(x))' D` for each row."""
         return None, reference * (self.change(self.encoder(x)) @ self.D)
 
+    @abstractmethod
     def change(self, f: Float[Tensor, "rows chosen"]) -> Float[Tensor, "rows chosen"]:
         """`g(f_S)`: by how much each feature is to be moved.
 
         Args:
             f: the features.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)

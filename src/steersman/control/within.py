@@ -10,7 +10,7 @@ from torch import Tensor
 
 from steersman.control.around import Around
 from steersman.control.checks import require_real, require_shape
-from steersman.control.law import Law, Places, State
+from steersman.control.law import Law, State
 from steersman.errors import InputError
 
 
@@ -82,18 +82,6 @@ class Within(Around[State], Generic[State]):
         """The same on another device."""
         tensors = (t.to(device) for t in (self.w, self.low, self.high))
         return Within(self.law.to(device), *tensors)
-
-    def init(self, rows: int) -> State:
-        """The law's state before block 0."""
-        return self.law.init(rows)
-
-    def begin(self, rows: int, places: Places) -> State:
-        """The same, told where the rows are."""
-        return self.law.begin(rows, places)
-
-    def held_back(self, state: State) -> Bool[Tensor, " rows"] | None:
-        """The rows that the law itself held back."""
-        return self.law.held_back(state)
 
     def input(
         self,

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from steersman.engines.channel import Channel
-from steersman.engines.lane import Pass
 from steersman.engines.memory import RowMemory
+from steersman.engines.passing import Pass
 from steersman.engines.window import Window
 
 
@@ -27,11 +27,6 @@ class Corrections:
     def memories(self) -> tuple[RowMemory, ...]:
         """What is kept for as long as a sequence is."""
         return tuple(self._of.values())
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """The numbers of the channels that have one."""
-        return tuple(self._of)
 
     def known(self, window: Window) -> Iterator[tuple[int, Float[Tensor, "rows length features"]]]:
         """The corrections of each channel at the tokens of a pass, where there are any."""

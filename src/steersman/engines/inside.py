@@ -7,7 +7,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from steersman.engines.channel import Channel
-from steersman.engines.lane import Pass
+from steersman.engines.passing import Pass
 from steersman.errors import ArchitectureError
 from steersman.plant import HookSet, Site, Sites, find_sites
 
@@ -60,8 +60,8 @@ class Inside:
             ArchitectureError: one did.
         """
         for site in self.places:
-            seen = current.visited.get(site, 0)
-            if seen % blocks or not seen:
+            seen = current.visited[site]
+            if seen != blocks:
                 raise ArchitectureError(
                     f"steering reached {site!r} in {seen} of {blocks} blocks: this model does not "
                     "run that part of its blocks once each in a forward pass"

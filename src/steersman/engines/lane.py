@@ -1,4 +1,4 @@
-"""One forward pass: the rows and tokens that each steering has in it, and its law's state."""
+"""One steering in one forward pass: its rows and tokens, and its law's state."""
 
 from functools import partial
 
@@ -9,43 +9,8 @@ from torch import Tensor
 from steersman.engines.channel import Channel
 from steersman.engines.planned import Asked, Plans, offsets_of
 from steersman.engines.recorder import Recorder
-from steersman.engines.rows import copies_of, rows_of
+from steersman.engines.rows import rows_of
 from steersman.engines.window import Sequences, Window
-from steersman.plant import Site
-
-
-class Pass:
-    """What belongs to one forward pass.
-
-    Args:
-        channels: the steerings.
-        window: the tokens that pass.
-        sequences: where their prompts end.
-        prompts: how many prompts a batch holds, where that is known.
-        skip: columns at the front that an earlier pass has recorded.
-        plans: what earlier passes have worked out.
-    """
-
-    def __init__(
-        self,
-        channels: tuple[Channel, ...],
-        window: Window,
-        sequences: Sequences,
-        prompts: int | None,
-        skip: int,
-        plans: Plans,
-    ) -> None:
-        """A lane for each channel."""
-        self.window = window
-        self.skip = skip
-        self.passive = False
-        self.fired = 0
-        self.visited: dict[Site, int] = {}
-        copies = copies_of(window.batch, prompts)
-        self.lanes = tuple(
-            Lane(index, channel, window, sequences, copies, plans)
-            for index, channel in enumerate(channels)
-        )
 
 
 class Lane:
@@ -75,7 +40,6 @@ class Lane:
         self.open = opened if self.rows is None else opened[self.rows]
         self.count = self.open.numel()
         self.fully = _fully(self.open)
-        self.fires: Tensor | None = None
         self.planned = plans.of(index, channel, copies)
         self._asked: Asked | None = None
         self.reference = channel.reference
@@ -93,11 +57,16 @@ class Lane:
         self.nominal: dict[int, Tensor] = {}
         self.inside: dict[int, Tensor] = {}
 
-    def decide(self, fires: Bool[Tensor, " batch"]) -> None:
-        """Close the rows whose prompt does not meet the channel's condition."""
-        self.fires = fires if self.rows is None else fires[self.rows]
-        self.open = self.open & self.fires[:, None]
+    def decide(self, fires: Bool[Tensor, " batch"]) -> Bool[Tensor, " rows"]:
+        """Close the rows whose prompt does not meet the channel's condition.
+
+        Returns:
+            Which of the lane's own rows do.
+        """
+        mine = fires if self.rows is None else fires[self.rows]
+        self.open = self.open & mine[:, None]
         self.fully = _fully(self.open)
+        return mine
 
     def tokens(self, window: Window, skip: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """Steered, valid and ids of this lane's new tokens."""

@@ -5,7 +5,8 @@ and returns the block's output with the law's input added; one pair of hooks aro
 forward tells which tokens pass. Everything is gone when the `with` block is left.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -18,13 +19,12 @@ from steersman.engines.conditions import Conditions
 from steersman.engines.corrections import Corrections
 from steersman.engines.deciding import run_bare
 from steersman.engines.inside import Inside
-from steersman.engines.lane import Pass
-from steersman.engines.memory import RowMemory
 from steersman.engines.mirror import Mirror
 from steersman.engines.nominal import NominalRun
+from steersman.engines.passing import Pass
 from steersman.engines.planned import Plans
-from steersman.engines.recorder import Recorder
-from steersman.engines.renewal import made_for, remade_for
+from steersman.engines.records import Records
+from steersman.engines.renewal import Renewal
 from steersman.engines.standing import Standing
 from steersman.engines.trace import Trace
 from steersman.engines.window import Sequences, Window, read_window
@@ -80,27 +80,23 @@ class Run:
                 )
         self._model = unwrap(model)
         self._blocks = blocks
-        self._channels = channels
         self._prompts = prompts
-        self._traced = trace
+        self._laws = Renewal(channels, prompts)
+        self._records = Records(trace)
         self._sequences = Sequences(prompt_length)
-        self._relative = tuple(i for i, c in enumerate(channels) if c.reference.needs_nominal)
         self._corrections = Corrections(channels)
         self._conditions = Conditions(channels)
-        self._known = RowMemory()
-        self._anew = any(channel.at_token for channel in channels)
         kept = (*self._corrections.memories, *self._conditions.memories)
-        self._memories = (self._known, *kept)
-        self._remembers = self._anew or bool(kept)
+        self._memories = (self._laws.known, *kept)
+        self._remembers = self._laws.at_token or bool(kept)
         self._mirror = Mirror(self._memories if self._remembers else ())
-        self._nominal = NominalRun(self._model, self._mirror) if self._relative else None
+        relative = any(channel.reference.needs_nominal for channel in channels)
+        self._nominal = NominalRun(self._model, self._mirror) if relative else None
         self._hooks: HookSet | None = None
-        self._on: dict[torch.device, tuple[Channel, ...]] = {}
         self._plans = Plans()
-        self._recorders: list[list[Recorder]] = []
         self._pass: Pass | None = None
         self._asleep = False
-        if prompt_length is not None and any(c.at_prompt for c in channels):
+        if prompt_length is not None and self._laws.at_prompt:
             raise InputError(
                 "a law that is made for each prompt needs the whole prompt in one pass: leave "
                 "prompt_length out, or attach with relinearize='fit'"
@@ -167,11 +163,7 @@ class Run:
         Raises:
             InputError: nothing ran yet, or the run was attached with `trace=False`.
         """
-        if not self._traced:
-            raise InputError("nothing was recorded: attach with trace=True to get a trace")
-        if not self._recorders:
-            raise InputError("nothing was recorded: run the model inside the `with` block first")
-        return tuple(trace for one in self._recorders[sequence] for trace in one.traces())
+        return self._records.traces(sequence)
 
     def resume(self, standing: Standing) -> None:
         """Go on with rows that another run has left, before the first pass of this one.
@@ -183,8 +175,7 @@ class Run:
             InputError: a law is made for each prompt or token, or makes up for what the last one
                 missed, of which another run knows nothing.
         """
-        made = any(c.at_prompt for c in self._channels)
-        if self._anew or made or self._corrections.channels:
+        if self._laws.at_token or self._laws.at_prompt or self._corrections.memories:
             raise InputError(
                 "rows that another run has begun can be taken over only with relinearize='fit' and "
                 "without a correction"
@@ -193,8 +184,7 @@ class Run:
         self._conditions.resume(standing.fired)
         if self._nominal is not None:
             self._nominal.resume(standing.cache, standing.nominal)
-        if self._traced:
-            self._recorders.append(self._recorders_of_all())
+        self._records.begin(self._laws.channels)
 
     def standing(self, cache: Any) -> Standing:
         """Where the rows stand after a pass, for another run to go on with them.
@@ -221,19 +211,11 @@ class Run:
         if begins:
             self._begin(window)
             self._decide_early(window, args, kwargs)
-        if self._anew:
+        if self._laws.at_token:
             self._renew(window, begins)
-        skip = min(window.length, max(0, self._sequences.seen - window.first))
-        channels = self._channels_on(window.valid.device)
-        self._pass = Pass(channels, window, self._sequences, self._prompts, skip, self._plans)
+        self._pass = self._passing(window)
         for index, fires in self._conditions.decided():
-            self._pass.lanes[index].decide(fires)
-        if self._traced:
-            for lane, recorder in zip(self._pass.lanes, self._recorders[-1], strict=True):
-                effort = None if lane.planned is None else lane.planned.effort
-                recorder.tokens(*lane.tokens(window, skip), effort)
-                if lane.fires is not None:
-                    recorder.decided(lane.fires, lane.open[:, skip:])
+            self._pass.decide(index, fires)
         for index, known in self._corrections.known(window):
             self._pass.lanes[index].corrected(known)
         if self._nominal is not None:
@@ -249,13 +231,10 @@ class Run:
         self._conditions.forget()
         for memory in self._memories:
             memory.forget()
-        if any(channel.at_prompt for channel in self._channels):
-            self._make(lambda channel: made_for(channel, window, self._prompts, self))
-        if self._traced:
-            self._recorders.append(self._recorders_of_all())
-
-    def _recorders_of_all(self) -> list[Recorder]:
-        return [Recorder(one.watch, one.scale, one.names) for one in self._channels]
+        if self._laws.at_prompt:
+            with self._sleeping():
+                self._laws.make(window, self)
+        self._records.begin(self._laws.channels)
 
     def _decide_early(self, window: Window, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Make ready to read what conditions ask of the prompts, of which nothing is steered yet.
@@ -264,41 +243,40 @@ class Run:
         before any law acts; or else the prompts run once more beforehand.
         """
         self._conditions.begin(window, self._sequences)
-        late = self._conditions.too_late(self._channels, len(self._blocks))
+        late = self._conditions.too_late(self._laws.channels, len(self._blocks))
         if late and self._nominal is None:
-            self._pass, self._asleep = None, True
-            try:
+            self._pass = None
+            with self._sleeping():
                 run_bare(self._model, args, kwargs)
-            finally:
-                self._asleep = False
+
+    def _renew(self, window: Window, begins: bool) -> None:
+        """Laws that are made for each token, where one is generated."""
+        self._laws.note(window)
+        if not begins:
+            with self._sleeping():
+                self._laws.remake(window, self)
+
+    def _passing(self, window: Window) -> Pass:
+        """The pass that begins."""
+        seen = min(window.length, max(0, self._sequences.seen - window.first))
+        channels = self._laws.on(window.valid.device)
+        known = window, self._sequences, self._prompts, seen, self._plans
+        return Pass(channels, *known, self._records.latest)
+
+    @contextmanager
+    def _sleeping(self) -> Iterator[None]:
+        """While the model runs for a purpose of the run's own, nothing is steered."""
+        self._asleep = True
+        try:
+            yield
+        finally:
+            self._asleep = False
 
     def _read(self, state: int, x: torch.Tensor) -> None:
         """Show one state to the conditions; where they know enough, close the rows they do not."""
         for index, fires in self._conditions.see(state, x):
             if self._pass is not None:
-                lane = self._pass.lanes[index]
-                lane.decide(fires)
-                if self._traced and lane.fires is not None:
-                    steered = lane.open[:, self._pass.skip :]
-                    self._recorders[-1][index].decided(lane.fires, steered)
-
-    def _renew(self, window: Window, begins: bool) -> None:
-        """Take note of the ids; laws that are made for each token, where one is generated."""
-        if window.ids is not None:
-            entries = torch.stack([window.ids, window.valid.to(window.ids)], dim=-1)
-            self._known.write(window.first, entries)
-        if not begins:
-            known = self._known.kept if window.ids is not None else None
-            self._make(lambda one: remade_for(one, window, known, self._prompts, self))
-
-    def _make(self, made: Callable[[Channel], Channel]) -> None:
-        """Let every channel have another law; the model may run meanwhile, unsteered."""
-        self._asleep = True
-        try:
-            self._channels = tuple(made(channel) for channel in self._channels)
-            self._on.clear()
-        finally:
-            self._asleep = False
+                self._pass.decide(index, fires)
 
     def _after_model(self, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         if self._asleep:
@@ -310,10 +288,8 @@ class Run:
                 "not run its blocks once each in a forward pass"
             )
         self._inside.require_all(current, len(self._blocks))
-        if self._traced:
-            for recorder in self._recorders[-1]:
-                recorder.settle()
-        self._corrections.learn(current, self._channels_on(current.window.valid.device))
+        self._records.settle()
+        self._corrections.learn(current, self._laws.on(current.window.valid.device))
         if self._nominal is not None:
             self._nominal.after(output)
         self._follow(kwargs, output)
@@ -336,55 +312,27 @@ class Run:
                 self._read(block + 1, hidden_out(output))
         if self._asleep:
             return None
-        current = self._current()
-        x = hidden_in(args, kwargs)
-        channels, before = self._channels_on(x.device), hidden_out(output)
-        y = before
-        last = block + 1 == len(self._blocks)
+        current, x, y = self._current(), hidden_in(args, kwargs), hidden_out(output)
+        channels = self._laws.on(x.device)
         if current.passive:
-            for index in self._relative:
-                lane, channel = current.lanes[index], channels[index]
-                if channel.site == "block":
-                    lane.remember(channel, block, x, y)
-                if self._traced:
-                    lane.show_nominal(channel, block, x)
-                if last:
-                    lane.begin(channel, y)
-                if last and self._traced:
-                    lane.show_nominal(channel, block + 1, y)
+            current.look(channels, block, x, y)
             return None
-        current.fired += 1
-        for index, channel in enumerate(channels):
-            lane = current.lanes[index]
-            recorder = self._recorders[-1][index] if self._traced else None
-            if lane.fully is False and recorder is None:
-                continue
-            y = lane.steer(channel, block, x, y, recorder, current.skip)
-        if last:
-            for index in self._corrections.channels:
-                current.lanes[index].end(channels[index], y)
-        if last and self._traced:
-            for index, channel in enumerate(channels):
-                recorder = self._recorders[-1][index]
-                current.lanes[index].show_final(channel, y, recorder, current.skip)
-        return output if y is before else with_hidden(output, y)
+        steered = current.steer(channels, block, x, y)
+        if block + 1 == len(self._blocks):
+            current.end(channels, steered)
+        return output if steered is y else with_hidden(output, steered)
 
     def _at_site(self, site: Site, block: int, z: torch.Tensor) -> torch.Tensor | None:
         """What a block holds at a site with the inputs of the laws there added; None as it was."""
         if self._asleep:
             return None
-        current = self._current()
-        channels = self._channels_on(z.device)
-        before = at_tokens(z, *current.window.valid.shape)
-        now = before
-        current.visited[site] = current.visited.get(site, 0) + 1
-        for index in self._inside.at(site):
-            lane, channel = current.lanes[index], channels[index]
-            if not current.passive:
-                now = lane.steer_inside(channel, block, now, self._traced)
-            elif index in self._relative:
-                lane.remember(channel, block, now, now)
-        return None if now is before else now.view(z.shape)
+        current, channels, at = self._current(), self._laws.on(z.device), self._inside.at(site)
+        held = at_tokens(z, *current.window.valid.shape)
+        if current.passive:
+            current.look_inside(channels, at, block, held)
+            return None
+        steered = current.steer_inside(channels, site, at, block, held)
+        return None if steered is held else steered.view(z.shape)
 
     def _current(self) -> Pass:
         if self._pass is None:
@@ -393,9 +341,3 @@ class Run:
                 f"the {type(self._model).__name__} itself (or its generate), not its parts"
             )
         return self._pass
-
-    def _channels_on(self, device: torch.device) -> tuple[Channel, ...]:
-        found = self._on.get(device)
-        if found is None:
-            found = self._on[device] = tuple(channel.to(device) for channel in self._channels)
-        return found

@@ -20,8 +20,7 @@ class About:
         verified: against what it was checked.
         site: what it reads, and where it acts.
         trained: whether the model is run backwards to fit it.
-        rereads: whether examples run again, under what is known so far, for each block that acts;
-            all others run every example once.
+        rereads: whether examples run again, under what is known so far, for each block that acts.
         unmoved: why, with its defaults, it does not move toxicity in the wind tunnel beyond chance,
             neither at target 1 nor where it costs what others cost; empty where it does.
     """

@@ -21,7 +21,7 @@ class AlphaSteer(Amount):
     """The contrast, as much of it as a linear map of the state says, which is zero on the desired.
 
         y <- y + target r p(y),    p(y) = w'P y,    r = mean desired - mean undesired
-        w = argmin sum_i (w'P x_i - 1)^2 + ridge s^2 N |P w|^2       x_i undesired
+        w = argmin sum_i (w'P x_i - 1)^2 + ridge s^2 N |P w|^2       x_i undesired, i = 1 .. N
 
     `P` projects on what the desired states hardly use: the smallest eigenvectors of their second
     moment, which hold at most a share `null` of it. So `p` is about 1 on undesired states, and
@@ -31,7 +31,7 @@ class AlphaSteer(Amount):
     Args:
         block: where to act; -1 chooses the block whose output separates the examples best.
         null: the share of the desired states' second moment that counts as nothing.
-        ridge: of the map, in units of the undesired states' mean square `s^2` per axis.
+        ridge: of the map, in units of `s^2`, the mean square of `P x_i` per axis that `P` leaves.
 
     Raises:
         InputError: a share or a ridge that cannot be.

@@ -1,8 +1,6 @@
 """Attention-guided feature learning: labels are how much a token attends to what is asked."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -18,6 +16,7 @@ from steersman.methods.base import Method, PlantKind
 from steersman.methods.controller import Controller
 from steersman.methods.evidence import Evidence
 from steersman.plant.attending import Attending, attending
+from steersman.plant.tokens import shared_end
 from steersman.training import Bench
 
 MOST_TOKENS = 16
@@ -108,31 +107,23 @@ def looked_at(bench: Bench, method: str) -> Looked:
             "desired[i] and undesired[i] together."
         )
     sides = (bench.desired, bench.undesired)
-    shared = _shared([one.ids for side in sides for one in side])
+    shared = shared_end([one.ids for side in sides for one in side])
     if not shared:
         raise InputError(
             f"{method} reads attention at tokens that all examples share: let all of them end "
             "alike, as where an answer begins."
         )
-    found = []
-    for side, others in (sides, sides[::-1]):
-        first = [len(a.ids) - _shared([a.ids, b.ids]) for a, b in zip(side, others, strict=True)]
-        beginnings = first if side is bench.desired else [0] * len(side)
-        found.append(
-            attending(
-                *(bench.model, [one.ids for one in side], beginnings, min(shared, MOST_TOKENS)),
-                pad_id=bench.pad_id,
-                batch_size=bench.batch_size,
-            )
+    pairs = zip(*sides, strict=True)
+    instructions = [len(one.ids) - shared_end([one.ids, other.ids]) for one, other in pairs]
+    found = (
+        attending(
+            *(bench.model, [one.ids for one in side], beginnings, min(shared, MOST_TOKENS)),
+            pad_id=bench.pad_id,
+            batch_size=bench.batch_size,
         )
+        for side, beginnings in zip(sides, (instructions, [0] * len(sides[1])), strict=True)
+    )
     return Looked(*found)
-
-
-def _shared(rows: Sequence[Sequence[int]]) -> int:
-    """How many tokens at the end all rows have in common, short of the whole of the shortest."""
-    columns = zip(*(reversed(row) for row in rows), strict=False)
-    found = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
-    return min(found, min(map(len, rows)))
 
 
 def _learnt(seen: Looked, block: int) -> tuple[Float[Tensor, " n"], Tensor]:

@@ -35,10 +35,25 @@ PlantKind = Literal["none", "products", "matrices"]
 
 
 class Settled(NamedTuple):
-    """A method with its choices made, and what was found out on the way."""
+    """A method with its choices made, and what was found out on the way.
+
+    Attributes:
+        method: the method.
+        diagnostics: for the record.
+        controller: what it would solve, where the choices took the same work; None where not.
+    """
 
     method: "Method"
     diagnostics: tuple[Diagnostic, ...] = ()
+    controller: Controller | None = None
+
+    def solved(self, evidence: Evidence) -> Controller:
+        """What the method finds; nothing is worked out twice.
+
+        Args:
+            evidence: the same that it was settled on.
+        """
+        return self.controller or self.method.solve(evidence)
 
 
 class Method(ABC):

@@ -112,7 +112,7 @@ class Counterfactual(Method):
         """
         pairs = evidence.require_aligned(self.name)
         if self.block is None or self.rank is None or self.ridge is None:
-            return self.settled(evidence).method.solve(evidence)
+            return self.settled(evidence).solved(evidence)
         block, rank, ridge = self.block, self.rank, self.ridge
         x = pairs.undesired[:, block]
         shift = pairs.desired[:, block + 1] - pairs.undesired[:, block + 1]

@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 
 from steersman.control import CylinderLaw, Law, Within
+from steersman.methods.about import About
 from steersman.methods.controller import Controller
 from steersman.methods.counterfactual import Counterfactual
 
@@ -39,6 +40,13 @@ class Cylinder(Counterfactual):
     """
 
     name: ClassVar[str] = "cylinder"
+    about: ClassVar[About] = About(
+        paper="Cylindrical Representation Hypothesis, arXiv 2605.01844",
+        direction="reduced-rank regression",
+        setpoint="offset of one length, along the state's own shift",
+        controller="function of the state, where it points along the axis",
+        verified="axis and normal part written out in numpy",
+    )
 
     penalty: float = 0.0
 

@@ -95,11 +95,12 @@ class FunctionVectors(Method):
         """
         if not 0 <= self.depth <= 1:
             raise InputError(f"depth is {self.depth}; it is a share of the depth, up to 1.")
-        chosen = self.chosen or self.settled(evidence).method.hyperparameters()["chosen"]
+        if not self.chosen:
+            return self.settled(evidence).solved(evidence)
         at = evidence.where_it_learns(self)
         mean = by_head(at, self.name)[0].double().mean(0)
         blocks = at.desired.shape[1]
-        patched = side_by_side(marked(chosen, mean) * mean, blocks).float()
+        patched = side_by_side(marked(self.chosen, mean) * mean, blocks).float()
         mixed = mixed_heads(evidence.require_bench(self.name).model, patched)
         inputs = torch.zeros_like(mixed)
         inputs[min(int(self.depth * blocks), blocks - 1)] = mixed.sum(0)

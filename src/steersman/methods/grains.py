@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from steersman.control import LengthKept
+from steersman.control import NormKept, offset
 from steersman.directions.subspace import principal_axes, upwards
 from steersman.errors import InputError
 from steersman.methods.about import About
@@ -88,8 +88,11 @@ class GrAInS(Amount):
             InputError: no model to run, no pairs of responses, settings that cannot be, or tokens
                 that make no difference.
         """
+        self._require_known()
         blocks = evidence.direction.blocks
-        block = self._place(blocks)
+        if not -1 <= self.block < blocks:
+            raise InputError(f"block is {self.block}; the model has blocks 0 .. {blocks - 1}.")
+        block = self.block % blocks
         bench = evidence.require_bench(self.name)
         bench.require_pairs(self.name)
         found = self._differences(bench, block)
@@ -101,9 +104,10 @@ class GrAInS(Amount):
             evidence.direction.contrast[:-1], {"v": placed(v.float(), block, blocks)}
         )
 
-    def law(self, controller: Controller) -> LengthKept:
+    def law(self, controller: Controller) -> NormKept[None]:
         """The addition that keeps the length."""
-        return LengthKept(10 * self.alpha * controller.own["v"])
+        v = controller.own["v"]
+        return NormKept(offset(v, v.new_full((len(v),), 10 * self.alpha)))
 
     def _differences(self, bench: Bench, block: int) -> "Differences":
         examples = [*bench.desired[: self.pairs], *bench.undesired[: self.pairs]]
@@ -112,7 +116,7 @@ class GrAInS(Amount):
             warnings.warn(
                 f"the attributions miss {100 * found.missing:.0f} % of the objective: the path is "
                 f"too steep for {self.steps} steps. Raise steps.",
-                stacklevel=4,
+                stacklevel=5,
             )
         half = len(examples) // 2
         scores = [s if row < half else -s for row, s in enumerate(found.tokens)]
@@ -147,14 +151,11 @@ class GrAInS(Amount):
         axes = principal_axes(differences, 1)
         return upwards(axes.axes[:, 0], mean) if len(axes.sizes) else torch.zeros_like(mean)
 
-    def _place(self, blocks: int) -> int:
-        if not -1 <= self.block < blocks:
-            raise InputError(f"block is {self.block}; the model has blocks 0 .. {blocks - 1}.")
+    def _require_known(self) -> None:
         if min(self.k, self.pairs) < 1:
             raise InputError(f"k is {self.k} and pairs {self.pairs}; at least 1 is needed.")
         if self.component not in get_args(Component):
             raise InputError(f"component is {self.component!r}; choose pca or mean.")
-        return self.block % blocks
 
 
 class Differences(NamedTuple):

@@ -72,6 +72,3 @@ def heads_table(
     rows = tuple((one // heads, one % heads, round(float(scores[one]), 4)) for one in chosen)
     told = f"{len(rows)} of {len(scores)} attention heads"
     return Diagnostic("Heads", told, ("block", "head", what), rows)
-
-
-__all__ = ["by_head", "heads_table", "marked", "side_by_side"]

@@ -1,5 +1,6 @@
 """LangFIR: what is active in a language, and not in random tokens."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
@@ -67,7 +68,25 @@ class LanguageFeatures(SparseMethod):
             columns=("feature", "in desired examples", "in random ones", "mean activation"),
             rows=rows,
         )
-        return Settled(self, (table,))
+        return Settled(self, (table,), self.made_of(found, evidence))
+
+    def solve(self, evidence: Evidence) -> Controller:
+        """What is done with the features that are found.
+
+        Raises:
+            InputError: as in `found`.
+            ArtifactError: the autoencoder's files cannot be read.
+        """
+        return self.made_of(self.found(evidence), evidence)
+
+    @abstractmethod
+    def made_of(self, found: "Found", evidence: Evidence) -> Controller:
+        """What is done with the features.
+
+        Args:
+            found: the features.
+            evidence: they were found on.
+        """
 
     def found(self, evidence: Evidence) -> "Found":
         """The features.
@@ -151,14 +170,8 @@ class LangFIR(LanguageFeatures):
 
     alpha: float = 1.0
 
-    def solve(self, evidence: Evidence) -> Controller:
-        """The sum, as a schedule.
-
-        Raises:
-            InputError: as in `found`.
-            ArtifactError: the autoencoder's files cannot be read.
-        """
-        found = self.found(evidence)
+    def made_of(self, found: Found, evidence: Evidence) -> Controller:
+        """The sum, as a schedule."""
         chosen = list(found.chosen)
         added = self.alpha * (found.mean[chosen] @ found.sae.W_dec[chosen])
         return Controller.schedule(placed(added, found.block, evidence.direction.blocks))
@@ -194,14 +207,8 @@ class LangFIRAblation(LanguageFeatures, Amount):
         unmoved="not measured",
     )
 
-    def solve(self, evidence: Evidence) -> Controller:
-        """The encoder of the features, and their rows.
-
-        Raises:
-            InputError: as in `found`.
-            ArtifactError: the autoencoder's files cannot be read.
-        """
-        found = self.found(evidence)
+    def made_of(self, found: Found, evidence: Evidence) -> Controller:
+        """The encoder of the features, and their rows."""
         own = kept(found.sae, found.chosen, torch.zeros(len(found.chosen)), found.block)
         return Controller.of_own(evidence.direction.contrast[:-1], own)
 

@@ -60,7 +60,8 @@ class LFSteering(SparseMethod, Amount):
         """
         sae, block = self.opened(evidence)
         desired, undesired = self.sides(evidence, sae, block)
-        chosen = self._chosen((desired - undesired).abs())
+        apart = desired - undesired
+        chosen = self._chosen(apart.abs())
         rows = tuple((i, float(desired[i]), float(undesired[i])) for i in chosen)
         table = Diagnostic(
             name="Features that differ",
@@ -68,7 +69,9 @@ class LFSteering(SparseMethod, Amount):
             columns=("feature", "desired", "undesired"),
             rows=rows,
         )
-        return Settled(self, (table,))
+        own = kept(sae, chosen, self.alpha * apart[list(chosen)], block)
+        made = Controller.of_own(evidence.direction.contrast[:-1], own)
+        return Settled(self, (table,), made)
 
     def solve(self, evidence: Evidence) -> Controller:
         """The encoder of the chosen features, their rows and their bias.
@@ -78,12 +81,7 @@ class LFSteering(SparseMethod, Amount):
                 that do not differ on any.
             ArtifactError: its files cannot be read.
         """
-        sae, block = self.opened(evidence)
-        desired, undesired = self.sides(evidence, sae, block)
-        apart = desired - undesired
-        chosen = self._chosen(apart.abs())
-        own = kept(sae, chosen, self.alpha * apart[list(chosen)], block)
-        return Controller.of_own(evidence.direction.contrast[:-1], own)
+        return self.settled(evidence).solved(evidence)
 
     def law(self, controller: Controller) -> ActivatedBias:
         """The bias."""

@@ -126,7 +126,8 @@ class ODESteer(Method):
                 stacklevel=2,
             )
         made = replace(self, block=block)
-        return Settled(made, (_table(found, block, made._learnt(evidence)),))
+        learnt = made._learnt(evidence)
+        return Settled(made, (_table(found, block, learnt),), learnt.controller(evidence))
 
     def unseen(self, evidence: Evidence) -> dict[int, Unseen]:
         """What the classifier of every block that may act says of examples left out.
@@ -152,12 +153,8 @@ class ODESteer(Method):
             NumericalError: the undesired examples never get to look as the desired ones do.
         """
         if self.block == -1:
-            return self.settled(evidence).method.solve(evidence)
-        found = self._learnt(evidence)
-        unit = torch.tensor(found.unit, dtype=torch.float64)
-        own = {**_tensors(found.barrier), "unit": unit}
-        like = evidence.direction.contrast[:-1]
-        return Controller.of_own(like, {name: tensor.float() for name, tensor in own.items()})
+            return self.settled(evidence).solved(evidence)
+        return self._learnt(evidence).controller(evidence)
 
     def law(self, controller: Controller) -> FlowLaw:
         """The flow, as it is stepped behind the block."""
@@ -269,6 +266,12 @@ class _Learnt(NamedTuple):
     barrier: UnitBarrier
     unit: float
     norm: float
+
+    def controller(self, evidence: Evidence) -> Controller:
+        unit = torch.tensor(self.unit, dtype=torch.float64)
+        own = {**_tensors(self.barrier), "unit": unit}
+        like = evidence.direction.contrast[:-1]
+        return Controller.of_own(like, {name: tensor.float() for name, tensor in own.items()})
 
 
 def _best(found: Mapping[int, Unseen]) -> int:

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steersman.control import AffineLaw, Law, Reads
+from steersman.control import AffineLaw, Reads
+from steersman.control.at_block import AtBlock
 from steersman.control.checks import require_finite
 from steersman.errors import InputError
 from steersman.methods.about import About
@@ -26,64 +27,51 @@ ROUNDS = 50
 
 
 @dataclass(frozen=True, eq=False)
-class Router(Law[None]):
+class Router(AtBlock):
     """`u = target sum_k [p_k > threshold] a_k V_k`, with `p, a` from the state that leaves a block.
 
     Args:
-        like: zeros of the plant's blocks and width.
         library: `V`, `(vectors, n)`.
         network: the router's tensors; it says `p`'s logits, then `a`.
         scale: what the state is divided by before the network sees it.
         block: whose output it reads and adds to.
+        depth: how many blocks the plant has.
         threshold: from which probability on a vector is taken.
         reads: what leaves a block.
+
+    Raises:
+        InputError: a block that does not exist.
+        NumericalError: NaN or infinity.
     """
 
-    like: Float[Tensor, "blocks n"]
     library: Float[Tensor, "vectors n"]
     network: Mapping[str, Tensor]
     scale: float
     block: int
+    depth: int
     threshold: float
     reads: Reads = "output"
 
     def __post_init__(self) -> None:
-        """Check the tensors."""
+        """Check the tensors and the block."""
+        self.require_block()
         for name, tensor in (("library", self.library), *self.network.items()):
             require_finite(name, tensor)
 
     @property
-    def blocks(self) -> int:
-        """The number of blocks."""
-        return self.like.shape[0]
-
-    @property
     def n(self) -> int:
         """The width of the state."""
-        return self.like.shape[1]
-
-    @property
-    def k(self) -> int:
-        """The reference is one number: how much."""
-        return 1
+        return self.library.shape[1]
 
     @property
     def dtype(self) -> torch.dtype:
         """The precision of the library."""
         return self.library.dtype
 
-    def is_active(self, block: int) -> bool:
-        """Whether the law acts at `block`."""
-        return block == self.block
-
     def to(self, device: torch.device | str) -> "Router":
         """The same law on another device, in the same precision."""
         network = {name: tensor.to(device) for name, tensor in self.network.items()}
-        moved = replace(self, like=self.like.to(device), library=self.library.to(device))
-        return replace(moved, network=network)
-
-    def init(self, rows: int) -> None:
-        """No state."""
+        return replace(self, library=self.library.to(device), network=network)
 
     def input(
         self,
@@ -206,8 +194,8 @@ class RISER(TrainedMethod):
         """The router, as it reads and adds."""
         own = dict(controller.own)
         library, scale, block = (own.pop(name) for name in ("library", "scale", "block"))
-        like = controller.G[..., 0]
-        return Router(like, library, own, float(scale), int(block), self.threshold)
+        depth = len(controller.plan)
+        return Router(library, own, float(scale), int(block), depth, self.threshold)
 
     def _reinforced(
         self, bench: Bench, start: Parameters, law: AffineLaw, ends: Float[Tensor, "pairs n"]

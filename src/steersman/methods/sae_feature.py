@@ -85,7 +85,7 @@ class SAEFeature(SparseMethod):
             ArtifactError: its files cannot be read.
         """
         if self.feature == -1 or self.alpha is None:
-            return self.settled(evidence).method.solve(evidence)
+            return self.settled(evidence).solved(evidence)
         sae, block = self.opened(evidence)
         require_features([self.feature], sae)
         row = sae.W_dec[self.feature]
@@ -148,7 +148,7 @@ class SAEClamp(SparseMethod, Amount):
             ArtifactError: its files cannot be read.
         """
         if self.feature == -1 or self.value is None:
-            return self.settled(evidence).method.solve(evidence)
+            return self.settled(evidence).solved(evidence)
         sae, block = self.opened(evidence)
         values = torch.tensor([self.value])
         own = kept(sae, (self.feature,), values, block)

@@ -75,10 +75,12 @@ class Tracking(Method):
         """With the bound on what the low rank leaves out.
 
         Raises:
-            InputError: no plant, or weights, a rank or a tolerance that cannot be.
+            InputError: as in `solve`.
             NumericalError: the recursion broke down.
         """
-        return Settled(replace(self, discarded=tuple(self._gains(evidence).discarded.tolist())))
+        gains = self._gains(evidence)
+        made = replace(self, discarded=tuple(gains.discarded.tolist()))
+        return Settled(made, controller=self._along(gains, evidence))
 
     def solve(self, evidence: Evidence) -> Controller:
         """The low-rank gains, and the trajectory as they observe it.
@@ -88,9 +90,7 @@ class Tracking(Method):
                 tolerance that cannot be.
             NumericalError: the recursion broke down.
         """
-        return self.controller(
-            self._gains(evidence), evidence.require_read(self.name)(None).desired
-        )
+        return self._along(self._gains(evidence), evidence)
 
     def controller(self, gains: LowRankGains, trajectory: Float[Tensor, "states n"]) -> Controller:
         """The controller of these gains for this trajectory.
@@ -121,6 +121,9 @@ class Tracking(Method):
                 "of the way use reference='relative'."
             )
         return Absolute(strength), Units.shifts(controller.shifts)
+
+    def _along(self, gains: LowRankGains, evidence: Evidence) -> Controller:
+        return self.controller(gains, evidence.require_read(self.name)(None).desired)
 
     def _gains(self, evidence: Evidence) -> LowRankGains:
         system = evidence.require_matrices(self.name)

@@ -13,7 +13,7 @@ from steersman.errors import ArchitectureError, InputError
 from steersman.plant.blocks import Blocks, locate, unwrap
 from steersman.plant.forward import forward_arguments, input_device, require_evaluation
 from steersman.plant.hooks import HookSet, hidden_out
-from steersman.plant.tokens import Encoded
+from steersman.plant.tokens import pad_rows
 from steersman.plant.writers import projections
 
 
@@ -83,11 +83,9 @@ def _batch(
     last: int,
     pad_id: int,
 ) -> Attending:
-    longest = max(map(len, rows))
-    filled = [[*row, *[pad_id] * (longest - len(row))] for row in rows]
-    mask = [[1] * len(row) + [0] * (longest - len(row)) for row in rows]
-    device = input_device(blocks)
-    encoded = Encoded(torch.tensor(filled, device=device), torch.tensor(mask, device=device))
+    # Padded on the right, the tokens of a beginning are the first columns of every row.
+    encoded = pad_rows(rows, pad_id, device=input_device(blocks), side="right")
+    longest = encoded.input_ids.shape[1]
     ends = torch.tensor([[len(row) - last + j for j in range(last)] for row in rows])
     index = torch.arange(len(rows))[:, None], ends
     inside = torch.arange(longest) < torch.tensor(beginnings)[:, None]

@@ -257,6 +257,3 @@ def at_tokens(z: Tensor, batch: int, length: int) -> Tensor:
             f"{length} tokens: it has no row for every token, so it cannot be steered there"
         )
     return z if z.ndim == 3 else z.reshape(batch, length, width)
-
-
-__all__ = ["Site", "Sites", "at_tokens", "find_sites", "site_named"]

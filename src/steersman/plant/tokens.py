@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Literal
 
 import torch
@@ -116,14 +117,42 @@ def pad(
     Returns:
         Ids and mask, both of shape (rows, longest).
     """
-    longest = max(len(one) for one in tokens)
+    return pad_rows([one.ids for one in tokens], pad_id, device=device, side=side)
+
+
+def pad_rows(
+    rows: Sequence[Sequence[int]],
+    pad_id: int,
+    *,
+    device: torch.device | str = "cpu",
+    side: Literal["left", "right"] = "left",
+) -> Encoded:
+    """`pad` of examples that are their ids alone.
+
+    Args:
+        rows: the ids of at least one example.
+        pad_id: as in `pad`, and so are the others.
+        device: see there.
+        side: see there.
+    """
+    longest = max(map(len, rows))
     ids, mask = [], []
-    for one in tokens:
-        fill = longest - len(one)
-        real, ones, gap = list(one.ids), [1] * len(one), [0] * fill
+    for row in rows:
+        fill = longest - len(row)
+        real, ones, gap = list(row), [1] * len(row), [0] * fill
         ids.append([pad_id] * fill + real if side == "left" else real + [pad_id] * fill)
         mask.append(gap + ones if side == "left" else ones + gap)
     return Encoded(torch.tensor(ids, device=device), torch.tensor(mask, device=device))
+
+
+def shared_end(rows: Sequence[Sequence[int]]) -> int:
+    """How many tokens at the end all of some examples have in common.
+
+    Args:
+        rows: the ids of at least one example.
+    """
+    columns = zip(*map(reversed, rows), strict=False)
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
 
 
 def encode(

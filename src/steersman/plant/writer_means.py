@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from steersman.errors import ArchitectureError, NumericalError
 from steersman.plant.blocks import locate
-from steersman.plant.capture import CaptureJob, Pool
+from steersman.plant.capturing import CaptureJob, Pool
 from steersman.plant.chat import Example
 from steersman.plant.forward import forward_arguments, require_evaluation
 from steersman.plant.hooks import HookSet, hidden_in, hidden_out

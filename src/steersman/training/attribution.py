@@ -60,17 +60,12 @@ def integrated_gradients(bench: Bench, examples: Sequence[Written], steps: int) 
         raise InputError(f"steps is {steps}; at least 1 is needed.")
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     path = list(zip((nodes + 1) / 2, weights / 2, strict=True))
-    found = [_batch(bench, part, path) for part in _parts(bench, examples)]
+    found = [_batch(bench, part, path) for part in bench.batches(examples)]
     tokens = tuple(one for part in found for one in part.tokens)
     whole, baseline = (
         torch.cat([getattr(part, name) for part in found]) for name in ("likelihood", "baseline")
     )
     return Attributed(tokens, whole, baseline)
-
-
-def _parts(bench: Bench, examples: Sequence[Written]) -> list[Sequence[Written]]:
-    size = bench.batch_size
-    return [examples[first : first + size] for first in range(0, len(examples), size)]
 
 
 def _batch(

@@ -1,7 +1,7 @@
 """The frozen model with the examples: what a law is trained in front of."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -106,6 +106,15 @@ class Bench:
             require_responses(examples, side)
         return len(self.desired)
 
+    def batches(self, examples: Sequence[Written]) -> Iterator[Sequence[Written]]:
+        """The examples in order, so many at a time as go where nothing is trained.
+
+        Args:
+            examples: all of them.
+        """
+        for first in range(0, len(examples), self.batch_size):
+            yield examples[first : first + self.batch_size]
+
     def channel(
         self,
         law: Law[Any],
@@ -170,10 +179,7 @@ class Bench:
             examples: what to run.
             channel: what steers it; None is nothing.
         """
-        batches = range(0, len(examples), self.batch_size)
-        parts = (
-            self.logits(examples[first : first + self.batch_size], channel) for first in batches
-        )
+        parts = (self.logits(some, channel) for some in self.batches(examples))
         return torch.cat([part.softmax(-1).cpu() for part in parts])
 
     def outputs(
@@ -212,8 +218,7 @@ class Bench:
             block: which block.
         """
         module, found = locate(self.model).modules[block], list[Tensor]()
-        for first in range(0, len(examples), self.batch_size):
-            some = examples[first : first + self.batch_size]
+        for some in self.batches(examples):
             batch, seen = self._batch(some), list[Tensor]()
 
             def keep(seen: list[Tensor], args: Any, kwargs: Any, output: Any) -> None:
@@ -247,9 +252,8 @@ class Bench:
         Args:
             channel: what steers the model; None is nothing.
         """
-        every, size = torch.arange(len(self.desired)), self.batch_size
-        firsts = range(0, len(every), size)
-        return torch.cat([self.margins(every[i : i + size], channel) for i in firsts])
+        every = torch.split(torch.arange(len(self.desired)), self.batch_size)
+        return torch.cat([self.margins(some, channel) for some in every])
 
     def train(
         self,

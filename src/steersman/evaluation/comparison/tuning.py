@@ -17,7 +17,8 @@ from steersman.errors import SteersmanError, UnknownNameError
 from steersman.evaluation.comparison.material import Material
 from steersman.evaluation.comparison.settings import ComparisonSettings
 from steersman.evaluation.folder import write_json
-from steersman.fitting import DEFAULT_JACOBIAN_PROMPTS, fit
+from steersman.fitting import fit
+from steersman.gathering import DEFAULT_JACOBIAN_PROMPTS
 from steersman.identifying import identify
 from steersman.methods import Method
 from steersman.plant import locate, tokenize

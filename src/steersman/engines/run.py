@@ -19,6 +19,7 @@ from steersman.engines.corrections import Corrections
 from steersman.engines.deciding import run_bare
 from steersman.engines.inside import Inside
 from steersman.engines.lane import Pass
+from steersman.engines.last import Last
 from steersman.engines.memory import RowMemory
 from steersman.engines.mirror import Mirror
 from steersman.engines.nominal import NominalRun
@@ -172,6 +173,16 @@ class Run:
         if not self._recorders:
             raise InputError("nothing was recorded: run the model inside the `with` block first")
         return tuple(trace for one in self._recorders[sequence] for trace in one.traces())
+
+    def last(self) -> tuple[Last | None, ...]:
+        """Where each steering's features are at the last token of the last pass; see `Last`.
+
+        Raises:
+            InputError: nothing ran yet, or the run was attached with `trace=False`.
+        """
+        if not self._traced or not self._recorders:
+            raise InputError("nothing was recorded: attach with trace=True and run the model first")
+        return tuple(one.last() for one in self._recorders[-1])
 
     def resume(self, standing: Standing) -> None:
         """Go on with rows that another run has left, before the first pass of this one.

@@ -343,7 +343,7 @@ def test_every_token_comes_with_the_features_of_the_state_that_it_was_chosen_fro
             wanted += 0.0 if method.reference == "absolute" else value
             assert entry["setpoint"] == (pytest.approx(wanted, abs=2e-4) if open_ else None)
     blocks = [entry["blocks"]["unsteered"] for entry in end.report or []]
-    for name, trace, found_blocks in zip(mine, run.traces(), blocks, strict=True):
+    for trace, found_blocks in zip(run.traces(), blocks, strict=True):
         if trace.nominal is None:
             assert found_blocks == [None] * len(found_blocks)
             continue

@@ -206,20 +206,16 @@ class TransformersEngine:
         samplings = [row.request.sampling for row in batch.rows]
         tokens = choose(logits, samplings, [row.generator for row in batch.rows])
         chosen = list(zip(batch.rows, tokens, batch.readings(), strict=True))
-        over = [
-            row
-            for row, token, read in chosen
-            if token is None or not self._goes_on(row, token, read)
-        ]
+        over = [row for row, token, read in chosen if not self._goes_on(row, token, read)]
         left = self._left(batch, over)
         for row, token, _ in chosen:
             if row in over:
                 self._end(row, token)
         return left
 
-    def _goes_on(self, row: Row, token: int, read: Readings | None) -> bool:
+    def _goes_on(self, row: Row, token: int | None, read: Readings | None) -> bool:
         """Whether the answer goes on behind this token, which is handed out."""
-        if token in self._ends:
+        if token is None or token in self._ends:
             return False
         row.written += 1
         row.last = token

@@ -71,7 +71,7 @@ class Page:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    def wait(self, expression: str, seconds: float = 60.0) -> None:
+    def wait(self, expression: str, seconds: float = 30.0) -> None:
         """Wait until an expression holds."""
         until = time.monotonic() + seconds
         while not self.run(expression):
@@ -101,21 +101,20 @@ class Page:
 
     def click(self, selector: str) -> None:
         """Press the mouse there."""
+        x, y = self.point(selector)
+        for kind in ("mousePressed", "mouseReleased"):
+            where = {"x": x, "y": y, "button": "left", "clickCount": 1}
+            self.ask("Input.dispatchMouseEvent", type=kind, **where)
+
+    def point(self, selector: str) -> tuple[float, float]:
+        """Move the mouse there."""
         find = (
             "(e => { e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect();"
             "return [b.x + b.width / 2, b.y + b.height / 2] })"
         )
         x, y = self.run(f"{find}(document.querySelector({json.dumps(selector)}))")
-        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
-            self.ask(
-                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1
-            )
-
-    def point(self, selector: str) -> None:
-        """Move the mouse there."""
-        find = "(e => { const b = e.getBoundingClientRect(); return [b.x + 4, b.y + b.height / 2] })"
-        x, y = self.run(f"{find}(document.querySelector({json.dumps(selector)}))")
         self.ask("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        return x, y
 
     def look(self, width: int, height: int, scheme: str = "light") -> None:
         """Set the window's size and whether the person likes it dark."""
@@ -124,7 +123,7 @@ class Page:
             width=width,
             height=height,
             deviceScaleFactor=1,
-            mobile=False,
+            mobile=width < 500,
         )
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self.ask("Emulation.setEmulatedMedia", features=[feature])

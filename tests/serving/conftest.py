@@ -82,11 +82,17 @@ def start(tunnel: Tunnel, shelf: Path) -> Iterator[Start]:
 
     running: list[tuple[Any, threading.Thread]] = []
 
-    def begin(limits: Limits | None = None, key: str | None = None, place: Path = shelf) -> Running:
+    def begin(
+        limits: Limits | None = None,
+        key: str | None = None,
+        place: Path = shelf,
+        engine: Any = None,
+        name: str = "tunnel",
+    ) -> Running:
         limits = limits or Limits()
-        engine = TransformersEngine(*tunnel, limits)
-        loaded = {name: shelf / name for name in ("sea", "music", "both")}
-        service = Service(engine, Registry(engine, loaded, place), "tunnel", limits, key)
+        engine = engine or TransformersEngine(*tunnel, limits)
+        loaded = {one: shelf / one for one in ("sea", "music", "both")}
+        service = Service(engine, Registry(engine, loaded, place), name, limits, key)
         listening = open_socket("127.0.0.1", 0, limits.idle)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         server = server_of(service)

@@ -1,8 +1,8 @@
 """The playground: one page, whose files travel with the package and refer to nothing outside it.
 
-The page is sent to whoever asks, as it holds nothing of the server; what it then asks for needs the
-server's key. Its policy lets it load its own files, talk to its own server, and no more; and lets no
-script turn text into markup.
+The page is sent to whoever asks, as it holds nothing of the server; what it then asks for needs
+the server's key. Its policy lets it load its own files and talk to its own server, and no more, and
+lets no script turn text into markup.
 """
 
 from collections.abc import Mapping

@@ -2,7 +2,7 @@
 
 import { asCurl, asPython, route } from "./code.js";
 import { byId, element } from "./dom.js";
-import { Panel } from "./panel.js";
+import { Panel, heat } from "./panel.js";
 import { figureOf, seriesOf } from "./plot.js";
 import { HERE, get, post, streamed } from "./server.js";
 import { Steerings } from "./steerings.js";
@@ -180,6 +180,9 @@ async function copy(id) {
   }
 }
 
+for (const sample of document.querySelectorAll(".legend .token")) {
+  heat(sample, Number(sample.dataset.of));
+}
 byId("form").addEventListener("submit", go);
 byId("form").addEventListener("input", showCode);
 byId("stop").addEventListener("click", () => running?.abort());

@@ -4,6 +4,7 @@ import { element, said } from "./dom.js";
 
 const STRONGEST = 2;
 const WEAKEST = -1;
+const UNCLEAR = -0.25;
 
 function shown(text) {
   return text === "" ? "a part of a character" : `\u201c${text.replaceAll("\n", "\u21b5")}\u201d`;
@@ -15,6 +16,14 @@ function wordsOf(reading) {
   if (reading.unsteered !== null) extra.push(`unsteered ${said(reading.unsteered)}`);
   if (reading.steered === false) extra.push("not steered here");
   return `${reading.feature} ${said(reading.reached)}${extra.length ? ` (${extra.join(", ")})` : ""}`;
+}
+
+// Blue above 0 and, where it is clearly below, orange and dotted: the stronger the further.
+export function heat(span, value) {
+  const below = value < UNCLEAR;
+  const strength = below ? value / WEAKEST : Math.max(0, value / STRONGEST);
+  span.style.setProperty("--strength", `${Math.round(100 * Math.min(1, strength))}%`);
+  span.classList.toggle("below", below);
 }
 
 export class Panel {
@@ -72,9 +81,7 @@ export class Panel {
     const span = this.spans[index];
     const reading = (this.tokens[index].features ?? []).find((one) => one.feature === this.colour);
     const value = reading?.reached ?? null;
-    const strength = value === null ? 0 : value / (value < 0 ? WEAKEST : STRONGEST);
-    span.style.setProperty("--strength", `${Math.round(100 * Math.min(1, strength))}%`);
-    span.classList.toggle("below", value !== null && value < 0);
+    heat(span, value ?? 0);
     if (value === null) delete span.dataset.value;
     else span.dataset.value = said(value);
   }

@@ -74,7 +74,7 @@ function axes(x, y, marks, states, width) {
   const blocks = Array.from({ length: states }, (_, block) => block)
     .filter((block) => block + 1 === states || (block % every === 0 && block + 1 + every / 2 < states))
     .map((block) =>
-      shape("text", { x: x(block), y: HEIGHT - BOTTOM + 18, "text-anchor": block + 1 === states ? "end" : "middle" },
+      shape("text", { x: x(block), y: HEIGHT - BOTTOM + 18, "text-anchor": "middle" },
         block + 1 === states ? "end" : String(block)));
   const label = shape("text", { x: (LEFT + right) / 2, y: HEIGHT - 4, "text-anchor": "middle" }, "at the input of block");
   return [...lines, ...blocks, label];
@@ -123,16 +123,16 @@ function table(series, title) {
 // One figure with its legend, words and table; it is drawn anew when its width changes.
 export function figureOf(report, series) {
   const title = report.feature;
-  const last = series.map((one) => `${one.name} ${said(one.values.at(-1))}`).join(", ");
-  const words = `${title}, mean over ${report.tokens} steered tokens; after the last block: ${last}.`;
+  const last = series.map((one) => `${one.kind} ${said(one.values.at(-1))}`).join(", ");
+  const words = `Natural units, mean over ${report.tokens} steered tokens. At the end: ${last}.`;
   const canvas = element("div", { class: "canvas" });
   let width = 0;
   new ResizeObserver(() => {
     const now = Math.max(260, Math.floor(canvas.clientWidth));
     if (now === width) return;
     width = now;
-    canvas.replaceChildren(drawn(series, width, words));
+    canvas.replaceChildren(drawn(series, width, `${title}. ${words}`));
   }).observe(canvas);
-  const caption = element("figcaption", {}, words, ` Natural units; effort ${said(report.effort)} a token.`);
+  const caption = element("figcaption", {}, words);
   return element("figure", {}, element("h3", {}, title), legend(series), canvas, caption, table(series, title));
 }

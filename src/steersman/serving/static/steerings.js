@@ -26,6 +26,11 @@ function ends(steering) {
   return steering.needs_all ? "0 undesired, 1 desired examples" : "0 unsteered, 1 desired examples";
 }
 
+function about(steering) {
+  const words = element("p", { class: "hint" }, steering.summary);
+  return element("details", {}, element("summary", {}, `About ${steering.id}`), words);
+}
+
 export class Steerings {
   // `place` is filled; `changed` is called when anything is; `load` when one is to be loaded.
   constructor(place, changed, load) {
@@ -86,7 +91,7 @@ export class Steerings {
     const unfold = () => {
       features.replaceChildren(
         ...(box.checked ? one.features.map((name) => this.slider(one, name)) : []),
-        ...(box.checked ? [element("p", { class: "hint" }, one.summary)] : []),
+        ...(box.checked ? [about(one)] : []),
       );
     };
     box.addEventListener("change", () => {
@@ -140,7 +145,7 @@ export class Steerings {
     return element(
       "div",
       { class: "feature" },
-      element("div", { class: "feature-head" }, element("span", {}, title), exact),
+      element("div", { class: "feature-head" }, element("span", {}, one.features.length === 1 ? "Setpoint" : feature), exact),
       range,
       scale,
       element("p", { class: "hint" }, ends(one)),

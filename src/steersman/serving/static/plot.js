@@ -58,7 +58,7 @@ function pathOf(values, x, y) {
 
 function marker(kind, x, y) {
   if (kind === "asked") {
-    return shape("path", { class: kind, d: `M${x} ${y - 4.5}l4.5 4.5l-4.5 4.5l-4.5 -4.5z` });
+    return shape("path", { class: kind, d: `M${x} ${y - 7}l7 7l-7 7l-7 -7z` });
   }
   if (kind === "unsteered") return shape("rect", { class: kind, x: x - 2.5, y: y - 2.5, width: 5, height: 5 });
   return shape("circle", { class: kind, cx: x, cy: y, r: 3.5 });
@@ -87,7 +87,9 @@ function drawn(series, width, words) {
   const [low, high] = [marks[0], marks.at(-1)];
   const x = (block) => LEFT + 6 + (block * (width - LEFT - RIGHT - 12)) / Math.max(1, states - 1);
   const y = (value) => TOP + ((high - value) * (HEIGHT - TOP - BOTTOM)) / (high - low);
-  const shapes = series.flatMap((one) => [
+  // What is asked is hollow and on top, so that what lies where it was asked is seen in it.
+  const topmost = [...series].sort((one, other) => (one.kind === "asked") - (other.kind === "asked"));
+  const shapes = topmost.flatMap((one) => [
     shape("path", { class: `line ${one.kind}`, d: pathOf(one.values, x, y) }),
     ...one.values.flatMap((value, block) => (value === null ? [] : [marker(one.kind, x(block), y(value))])),
   ]);
@@ -102,8 +104,8 @@ function drawn(series, width, words) {
 function legend(series) {
   const items = series.map((one) =>
     element("li", {},
-      shape("svg", { width: 26, height: 12, "aria-hidden": "true" },
-        shape("path", { class: `line ${one.kind}`, d: "M0 6L26 6" }), marker(one.kind, 13, 6)),
+      shape("svg", { width: 26, height: 16, "aria-hidden": "true" },
+        shape("path", { class: `line ${one.kind}`, d: "M0 8L26 8" }), marker(one.kind, 13, 8)),
       one.name));
   return element("ul", { class: "series" }, ...items);
 }

@@ -16,6 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM = next((found for name in NAMES if (found := shutil.which(name))), None)
 KEYS = {
+    "Backspace": (8, ""),
     "Tab": (9, ""),
     "Enter": (13, "\r"),
     " ": (32, " "),
@@ -171,14 +172,24 @@ def browser(folder: Path) -> Iterator[ClientConnection]:
         f"--user-data-dir={folder}",
         "about:blank",
     )
-    started = subprocess.Popen([str(CHROMIUM), *options], stderr=subprocess.PIPE, text=True)
-    assert started.stderr is not None
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    started = subprocess.Popen([str(CHROMIUM), *options], **silent)
     try:
-        sign = "DevTools listening on "
-        line = next((line for line in started.stderr if line.startswith(sign)), "")
-        assert line, "the browser did not start"
-        with connect(line.removeprefix(sign).strip(), max_size=None) as socket:
+        port, path = _address(folder / "DevToolsActivePort", started)
+        with connect(f"ws://127.0.0.1:{port}{path}", max_size=None) as socket:
             yield socket
     finally:
-        started.terminate()
+        started.kill()
         started.wait(timeout=30)
+
+
+def _address(file: Path, started: subprocess.Popen[bytes], seconds: float = 60.0) -> list[str]:
+    """The port and path that a browser writes down once it listens."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        assert started.poll() is None, "the browser did not start"
+        lines = file.read_text().splitlines() if file.exists() else []
+        if len(lines) == 2:
+            return lines
+        time.sleep(0.05)
+    raise AssertionError("the browser does not listen")

@@ -72,6 +72,7 @@ def test_a_feedback_law_is_plotted_against_the_same_tokens_unsteered(
     page = visit(own.url)
     page.run("[...document.querySelectorAll('button')].find(e => /held/.test(e.innerText)).click()")
     page.wait("/held is loaded/.test(document.querySelector('#status').textContent)")
+    assert page.run("document.activeElement.closest('.steering').innerText").startswith("held")
     choose(page, "held")
     written(page)
     report = answer(own, steering={"held": 1.0}, steering_report=True)["steering_report"][0]
@@ -127,6 +128,36 @@ def test_a_plot_shows_what_is_known_and_leaves_gaps_where_nothing_is(
     assert shown(plan, beside, relative)["unsteered"] == [0.2, 0.2, 0.2, 0.25]
     assert set(shown(plan, beside, held)) == {"unsteered", "reached"}
     assert set(shown(plan, None, relative)) == {"reached"}
+
+
+def test_a_setpoint_is_dragged_typed_and_kept_within_what_the_server_takes(
+    server: Running, visit: Visit
+) -> None:
+    page = visit(server.url)
+    choose(page, "sea")
+    slider, exact = "input[type=range]", ".feature input[type=number]"
+    x, y = page.point(slider)
+    page.ask("Input.dispatchMouseEvent", type="mousePressed", x=x, y=y, button="left", clickCount=1)
+    for right in (10, 60, 1000):
+        where = {"x": x + right, "y": y, "button": "left"}
+        page.ask("Input.dispatchMouseEvent", type="mouseMoved", **where)
+    page.ask("Input.dispatchMouseEvent", type="mouseReleased", **where, clickCount=1)
+    assert page.run(f"document.querySelector('{exact}').value") == "2"
+    assert '"sea": 2' in page.text("#curl")
+    for typed, taken in (("3.25", "3.25"), ("9", "3.25"), ("", "3.25"), ("-0.5", "-0.5")):
+        page.run(f"document.querySelector('{exact}').select()")
+        if typed:
+            page.type(typed)
+        else:
+            page.press("Backspace")
+        assert f'"sea": {taken}' in page.text("#curl")
+        assert page.run(f"document.querySelector('{slider}').value") == taken
+    page.focus(slider)
+    page.press("Home")
+    words = f"document.querySelector('{slider}').getAttribute('aria-valuetext')"
+    assert page.run(words) == "\u22122.00"
+    page.press("ArrowRight", 40)
+    assert page.run(words) == "0.00, as unsteered"
 
 
 def test_a_conversation_is_written_too(server: Running, visit: Visit) -> None:

@@ -52,6 +52,7 @@ async function load(name, button) {
   try {
     await post("/v1/steerings", key(), { name });
     await look();
+    steerings.focus(name);
     say(`${name} is loaded.`);
   } catch (error) {
     button.disabled = false;
@@ -105,6 +106,7 @@ async function write(panel, path, body, signal) {
   let ended = null;
   try {
     for await (const chunk of streamed(path, key(), body, signal)) {
+      if (signal.aborted) return null; // what had come already belongs to another answer
       const choice = chunk.choices[0];
       panel.add(choice.delta?.content ?? choice.text ?? "", choice.steering_tokens);
       if (choice.steering_tokens) showColours();

@@ -48,12 +48,9 @@ export class Panel {
     this.text.replaceChildren();
     this.tokens = [];
     this.spans = [];
+    this.features = new Set();
     this.current = -1;
     for (const part of [this.note, this.readout, this.error]) part.replaceChildren();
-  }
-
-  get features() {
-    return [...new Set(this.tokens.flatMap((one) => (one.features ?? []).map((each) => each.feature)))];
   }
 
   // More of the answer: with its tokens where the server tells them, or else as plain text.
@@ -63,6 +60,7 @@ export class Panel {
       const span = element("span", { class: "token" }, token.text);
       span.classList.toggle("break", token.text === "\n");
       span.classList.toggle("part", token.text === "");
+      for (const reading of token.features ?? []) this.features.add(reading.feature);
       this.tokens.push(token);
       this.spans.push(span);
       this.paint(this.tokens.length - 1);

@@ -52,6 +52,12 @@ export class Steerings {
     this.place.replaceChildren(...parts);
   }
 
+  // Where the focus goes once a button that had it is gone.
+  focus(id) {
+    const index = this.known.findIndex((one) => one.id === id);
+    this.place.children[index]?.querySelector("input")?.focus();
+  }
+
   get chosen() {
     return this.known.filter((one) => this.strengths.has(one.id));
   }

@@ -168,7 +168,7 @@ async function go(event) {
   else byId("tracking").replaceChildren(element("p", { class: "quiet" }, NO_STEERING));
   if (mine.signal.aborted) return say("Stopped.");
   const counts = Object.entries(panels).map(([name, panel]) => `${name} ${panel.tokens.length}`);
-  say(unsteered || steered ? `Written. Tokens: ${counts.join(", ")}.` : "Nothing more is written.");
+  say(unsteered || steered ? `Written. Tokens: ${counts.join(", ")}.` : "Neither text came to its end.");
 }
 
 async function copy(id) {

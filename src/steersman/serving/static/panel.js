@@ -38,6 +38,7 @@ export class Panel {
     place.replaceChildren(this.text, this.error, this.readout, this.note);
     this.colour = "";
     this.clear();
+    this.note.textContent = "Nothing is written yet.";
     this.text.addEventListener("keydown", (event) => this.key(event));
     this.text.addEventListener("pointerover", (event) => this.point(event));
     this.text.addEventListener("pointerleave", () => this.at(-1));

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from playground_page import Visit
 from running_servers import Running, Start
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -82,11 +83,17 @@ def start(tunnel: Tunnel, shelf: Path) -> Iterator[Start]:
 
     running: list[tuple[Any, threading.Thread]] = []
 
-    def begin(limits: Limits | None = None, key: str | None = None, place: Path = shelf) -> Running:
+    def begin(
+        limits: Limits | None = None,
+        key: str | None = None,
+        place: Path = shelf,
+        engine: Any = None,
+        name: str = "tunnel",
+    ) -> Running:
         limits = limits or Limits()
-        engine = TransformersEngine(*tunnel, limits)
-        loaded = {name: shelf / name for name in ("sea", "music", "both")}
-        service = Service(engine, Registry(engine, loaded, place), "tunnel", limits, key)
+        engine = engine or TransformersEngine(*tunnel, limits)
+        loaded = {one: shelf / one for one in ("sea", "music", "both")}
+        service = Service(engine, Registry(engine, loaded, place), name, limits, key)
         listening = open_socket("127.0.0.1", 0, limits.idle)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         server = server_of(service)
@@ -109,3 +116,31 @@ def start(tunnel: Tunnel, shelf: Path) -> Iterator[Start]:
 def server(start: Start) -> Running:
     """A server with the usual limits."""
     return start()
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A browser, where the machine has one."""
+    pytest.importorskip("websockets", reason="websockets is not installed")
+    from browsers import CHROMIUM, browser
+
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium on this machine")
+    with browser(tmp_path_factory.mktemp("browser")) as socket:
+        yield socket
+
+
+@pytest.fixture
+def visit(chromium: Any) -> Visit:
+    """`visit(url)`: a new tab that shows the playground, and knows its steerings."""
+    from browsers import Page
+
+    def opened(url: str, known: bool = True) -> Page:
+        page = Page(chromium)
+        page.look(1280, 900)
+        page.open(f"{url}/")
+        if known:
+            page.wait("document.querySelectorAll('.pick').length > 0")
+        return page
+
+    return opened

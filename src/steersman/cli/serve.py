@@ -87,6 +87,7 @@ def serve(
             listening.listen()  # who comes from now on waits until the first turn
             where = f"http://{host}:{listening.getsockname()[1]}"
             note(f"serving {service.name} at {where}/v1, {_steered(registry)}")
+            note(f"try it in a browser at {where}/")
             if key is None:
                 note(f"anyone who reaches {where} may use it: set {KEY} to ask for a key.")
             run(service, listening)

@@ -10,9 +10,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from steersman.serving.errors import KeyRefusedError, RequestError, TooLargeError
 from steersman.serving.leaving import ClientGoneError
+from steersman.serving.playground import PATHS
 from steersman.serving.service import Service
 
-OPEN = frozenset({"/health"})
+OPEN = PATHS | {"/health"}
 """What may be asked without a key."""
 
 

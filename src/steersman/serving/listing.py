@@ -29,7 +29,10 @@ def listing_router(service: Service) -> APIRouter:
     async def models() -> ModelList:
         """The model, and the model with each steering at strength 1."""
         names = (service.name, *(f"{service.name}+{one}" for one in _plain(service)))
-        return ModelList(data=[Model(id=name, created=service.created) for name in names])
+        chat = bool(getattr(service.engine.tokenizer, "chat_template", None))
+        return ModelList(
+            data=[Model(id=name, created=service.created, chat=chat) for name in names]
+        )
 
     @router.get("/health")
     async def health() -> dict[str, str]:
@@ -59,7 +62,11 @@ def steerings_router(service: Service) -> APIRouter:
         names = await loop().run_in_executor(service.worker, registry.known)
         loaded = registry.loaded
         every = sorted({*names, *loaded})
-        return SteeringList(data=[_object(name, loaded.get(name)) for name in every])
+        return SteeringList(
+            data=[_object(name, loaded.get(name)) for name in every],
+            max_strength=service.limits.strength,
+            max_steerings=service.limits.steerings,
+        )
 
     @router.post("")
     async def load(asked: LoadRequest) -> SteeringObject:
@@ -90,4 +97,6 @@ def _object(name: str, info: SteeringInfo | None) -> SteeringObject:
         method=info.method,
         features=list(info.features),
         summary=info.summary,
+        needs_all=info.needs_all,
+        in_units=info.in_units,
     )

@@ -41,12 +41,14 @@ class Generation:
         sampling: how to choose.
         steering: what steers it; empty is the bare model.
         report: whether to record what the steerings do.
+        readings: whether each token is to come with where the features were.
     """
 
     prompt: tuple[int, ...]
     sampling: Sampling
     steering: Strengths = field(default_factory=dict)
     report: bool = False
+    readings: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,12 @@ class Token:
 
     Args:
         id: its id; never that of the end of the answer.
+        features: where the features of its steerings were in the state that it was chosen from;
+            None where that was not asked for, or the engine cannot tell.
     """
 
     id: int
+    features: tuple[Mapping[str, Any], ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +116,7 @@ class SteeringInfo:
         features: what it steers; one feature of a plain name is asked for by the steering's.
         needs_all: whether every feature has to be given a strength.
         summary: a line or two for a person.
+        in_units: whether one unit of strength is one natural unit of the feature.
     """
 
     name: str
@@ -118,6 +124,7 @@ class SteeringInfo:
     features: tuple[str, ...]
     needs_all: bool
     summary: str
+    in_units: bool = True
 
 
 @dataclass(frozen=True)

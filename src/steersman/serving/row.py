@@ -44,6 +44,7 @@ class Row:
         self.answer = answer
         self.generator: torch.Generator = generator_of(request.sampling.seed)
         self.recording = Recording(steerings) if request.report else None
+        self.watched = request.report or request.readings
         self.written = 0
         self.last = request.prompt[-1]
 

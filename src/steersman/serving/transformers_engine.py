@@ -29,6 +29,7 @@ from steersman.serving.errors import (
 )
 from steersman.serving.limits import Limits
 from steersman.serving.protocol import Generation, Load, SteeringInfo, Token
+from steersman.serving.readings import Readings
 from steersman.serving.row import Row, RowAnswer, Served
 from steersman.steering import Steering
 
@@ -204,21 +205,21 @@ class TransformersEngine:
         """Give every row its next token; those that go on."""
         samplings = [row.request.sampling for row in batch.rows]
         tokens = choose(logits, samplings, [row.generator for row in batch.rows])
-        chosen = list(zip(batch.rows, tokens, strict=True))
-        over = [row for row, token in chosen if token is None or not self._goes_on(row, token)]
+        chosen = list(zip(batch.rows, tokens, batch.readings(), strict=True))
+        over = [row for row, token, read in chosen if not self._goes_on(row, token, read)]
         left = self._left(batch, over)
-        for row, token in chosen:
+        for row, token, _ in chosen:
             if row in over:
                 self._end(row, token)
         return left
 
-    def _goes_on(self, row: Row, token: int) -> bool:
+    def _goes_on(self, row: Row, token: int | None, read: Readings | None) -> bool:
         """Whether the answer goes on behind this token, which is handed out."""
-        if token in self._ends:
+        if token is None or token in self._ends:
             return False
         row.written += 1
         row.last = token
-        row.answer.put(Token(token))
+        row.answer.put(Token(token, read))
         return row.written < row.request.sampling.max_tokens
 
     def _end(self, row: Row, token: int | None) -> None:
@@ -283,4 +284,5 @@ def _info(name: str, steering: Steering) -> SteeringInfo:
         features=steering.features.names,
         needs_all=steering.method.reference == "absolute",
         summary=steering.summary(),
+        in_units=steering.method.in_units,
     )

@@ -41,12 +41,14 @@ class Generation:
         sampling: how to choose.
         steering: what steers it; empty is the bare model.
         report: whether to record what the steerings do.
+        client: who asks; where answers have to wait, clients take turns.
     """
 
     prompt: tuple[int, ...]
     sampling: Sampling
     steering: Strengths = field(default_factory=dict)
     report: bool = False
+    client: str = ""
 
 
 @dataclass(frozen=True)

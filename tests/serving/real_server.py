@@ -40,7 +40,7 @@ class RealServer:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.findall(rf"^{which}:\s+(\d+) kB", status, re.MULTILINE)[0]) / 1024
 
-    def idle(self, seconds: float = 30.0, key: str = "") -> bool:
+    def idle(self, seconds: float = 30.0, key: str = "none") -> bool:
         """Whether nothing runs or waits before so many seconds are over."""
         until, head = time.monotonic() + seconds, {"authorization": f"Bearer {key}"}
         while time.monotonic() < until:

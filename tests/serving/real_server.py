@@ -12,7 +12,8 @@ from pathlib import Path
 
 import httpx
 
-SERVE = (sys.executable, "-c", "from steersman.cli import main; main()", "serve", "windtunnel")
+PROGRAM = (sys.executable, "-c", "from steersman.cli import main; main()")
+EMBEDDED = (*PROGRAM, "serve", "windtunnel", "--dtype", "float64")
 _PLACE = re.compile(r"at (http://\S+)/v1")
 
 
@@ -52,15 +53,18 @@ class RealServer:
 
 
 @contextmanager
-def serving(log: Path, *options: object, port: int = 0) -> Iterator[RealServer]:
-    """A server with the embedded model in double precision, until the block ends.
+def serving(
+    log: Path, *options: object, port: int = 0, command: tuple[str, ...] = EMBEDDED
+) -> Iterator[RealServer]:
+    """A server until the block ends; of the embedded model in double precision, if not said.
 
     Args:
         log: a file for what it says.
         options: of the command.
         port: 0 takes any that is free.
+        command: with its model.
     """
-    words = [*SERVE, "--dtype", "float64", "--port", str(port), *map(str, options)]
+    words = [*command, "--port", str(port), *map(str, options)]
     environment = {**os.environ, "TERM": "dumb", "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
     with log.open("wb") as said:
         process = subprocess.Popen(words, stderr=said, env=environment)

@@ -90,3 +90,15 @@ def test_one_client_with_many_requests_does_not_hold_up_another(start: Start) ->
     statuses, mine, left = asyncio.run(both())
     assert mine == 200 and left >= 10
     assert set(statuses) == {200, 429}
+
+
+@given(CLIENTS, st.data())
+def test_the_length_is_that_of_what_waits(clients: list[str], data: st.DataObject) -> None:
+    queue = filled(clients)
+    while len(queue):
+        assert len(queue) == len(list(queue))
+        if data.draw(st.booleans()):
+            queue.take()
+        else:
+            queue.drop(data.draw(st.sampled_from(list(queue))))
+    assert list(queue) == []

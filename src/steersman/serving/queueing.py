@@ -22,7 +22,7 @@ _One = TypeVar("_One", bound=Waiting)
 
 
 class Queue(Generic[_One]):
-    """What waits, client by client; for one thread at a time.
+    """What waits, client by client; for one thread at a time, but that any may ask for its length.
 
     Args:
         room: how many wait at most. A client that has fewer than its share of the room, `room / k`,
@@ -34,10 +34,11 @@ class Queue(Generic[_One]):
         self._room = room
         # In the order of their turns; nobody in it who waits for nothing.
         self._clients: OrderedDict[str, deque[_One]] = OrderedDict()
+        self._length = 0
 
     def __len__(self) -> int:
         """How many wait."""
-        return sum(map(len, self._clients.values()))
+        return self._length
 
     def __iter__(self) -> Iterator[_One]:
         """All that wait, client by client."""
@@ -45,7 +46,7 @@ class Queue(Generic[_One]):
 
     def full(self, client: str) -> bool:
         """Whether a client may not put more in."""
-        if len(self) < self._room:
+        if self._length < self._room:
             return False
         mine = len(self._clients.get(client, ()))
         return mine * len({*self._clients, client}) >= self._room
@@ -53,6 +54,7 @@ class Queue(Generic[_One]):
     def put(self, one: _One) -> None:
         """Let it wait, full or not."""
         self._clients.setdefault(one.client, deque()).append(one)
+        self._length += 1
 
     def take(self) -> _One:
         """The next, whose client then lets all others go first.
@@ -62,6 +64,7 @@ class Queue(Generic[_One]):
         """
         client, mine = self._clients.popitem(last=False)
         one = mine.popleft()
+        self._length -= 1
         if mine:
             self._clients[client] = mine
         return one
@@ -74,5 +77,6 @@ class Queue(Generic[_One]):
         """
         mine = self._clients[one.client]
         mine.remove(one)
+        self._length -= 1
         if not mine:
             del self._clients[one.client]

@@ -56,7 +56,7 @@ def job_of(service: Service, request: ChatRequest | CompletionRequest, client: s
     engine = service.engine
     prompts = [encode_prompt(engine.tokenizer, one, engine.vocabulary, param) for one in given]
     generations = tuple(
-        Generation(prompt, sampling, strengths, request.steering_report, client)
+        Generation(prompt, sampling, strengths, request.steering_report, client=client)
         for index, prompt in enumerate(prompts)
         for sampling in _samplings(
             request, room_for(engine, prompt, _wanted(request), param), index

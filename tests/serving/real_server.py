@@ -76,7 +76,7 @@ def serving(
 
 
 def _place(process: "subprocess.Popen[bytes]", log: Path) -> str:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while time.monotonic() < until:
         found = _PLACE.findall(log.read_text())
         if found:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -61,6 +62,17 @@ def steerings(tunnel: Tunnel) -> dict[str, sm.Steering]:
         "some": loop.when(condition),
         "both": fitted({"sea": sea, "music": music}, "feature-lqr"),
     }
+
+
+@pytest.fixture(scope="session")
+def other_steering(tiny_model: Any, tiny_tokenizer: Any) -> sm.Steering:
+    """A steering of another model."""
+    words = [word for word in sorted(tiny_tokenizer.get_vocab()) if word.isalpha()]
+    pairs = sm.ContrastivePairs(desired=words[2:8], undesired=words[8:14])
+    with warnings.catch_warnings(action="ignore"):  # that nothing separates these words
+        return sm.fit(
+            tiny_model("llama"), tiny_tokenizer, pairs, method="activation-addition", progress=False
+        )
 
 
 @pytest.fixture(scope="session")

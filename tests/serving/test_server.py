@@ -397,7 +397,7 @@ def test_no_request_leads_to_a_file_of_its_own_choice(
 
 
 def test_what_is_no_sound_steering_of_this_model_is_refused(
-    start: Start, shelf: Path, steerings: Any, tmp_path: Path, tiny_model: Any, tiny_tokenizer: Any
+    start: Start, shelf: Path, steerings: Any, tmp_path: Path, other_steering: sm.Steering
 ) -> None:
     place = tmp_path / "shelf"
     for name in ("pickled", "cut", "newer"):
@@ -406,12 +406,7 @@ def test_what_is_no_sound_steering_of_this_model_is_refused(
     tensors.rename(tensors.with_suffix(".pkl"))
     cut = place / "cut" / "steering.safetensors"
     cut.write_bytes(cut.read_bytes()[:-10])
-    words = [word for word in sorted(tiny_tokenizer.get_vocab()) if word.isalpha()]
-    pairs = sm.ContrastivePairs(desired=words[2:8], undesired=words[8:14])
-    other = sm.fit(
-        tiny_model("llama"), tiny_tokenizer, pairs, method="activation-addition", progress=False
-    )
-    other.save_pretrained(place / "other")
+    other_steering.save_pretrained(place / "other")
     (place / "newer" / "steering.json").write_text('{"format_version": 999}')
     own = start(place=place)
     for name in ("pickled", "cut", "newer", "other"):

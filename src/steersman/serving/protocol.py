@@ -42,6 +42,7 @@ class Generation:
         steering: what steers it; empty is the bare model.
         report: whether to record what the steerings do.
         readings: whether each token is to come with where the features were.
+        client: who asks; where answers have to wait, clients take turns.
     """
 
     prompt: tuple[int, ...]
@@ -49,6 +50,7 @@ class Generation:
     steering: Strengths = field(default_factory=dict)
     report: bool = False
     readings: bool = False
+    client: str = ""
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,11 @@ class Row:
         self.last = request.prompt[-1]
 
     @property
+    def client(self) -> str:
+        """Who waits for it."""
+        return self.request.client
+
+    @property
     def report(self) -> list[dict[str, Any]] | None:
         """What its steerings did, where that was asked for."""
         return None if self.recording is None else self.recording.report()

@@ -6,7 +6,6 @@ each with its own steerings, strengths, sampling and generator.
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from steersman.serving.errors import (
 )
 from steersman.serving.limits import Limits
 from steersman.serving.protocol import Generation, Load, SteeringInfo, Token
+from steersman.serving.queueing import Queue
 from steersman.serving.readings import Readings
 from steersman.serving.row import Row, RowAnswer, Served
 from steersman.steering import Steering
@@ -62,9 +62,8 @@ class TransformersEngine:
         self._ends = frozenset(end_ids(model, tokenizer))
         # What a recurrent state holds of a row cannot be put beside another's.
         self._most = limits.running if joinable(model) else 1
-        self._limits = limits
         self._served: dict[str, Served] = {}
-        self._waiting: deque[Row] = deque()
+        self._waiting: Queue[Row] = Queue(limits.waiting)
         self._running = 0
         self._batch: Batch | None = None
         self._stopping = False
@@ -128,9 +127,9 @@ class TransformersEngine:
         with self._change:
             if self._stopping:
                 raise StoppingError("the server is shutting down.")
-            if len(self._waiting) >= self._limits.waiting:
+            if self._waiting.full(row.client):
                 raise BusyError(f"{len(self._waiting)} answers wait already; come again later.")
-            self._waiting.append(row)
+            self._waiting.put(row)
             self._change.notify()
         return row.answer
 
@@ -170,12 +169,12 @@ class TransformersEngine:
         """The rows that may join now."""
         with self._change:
             for row in [row for row in self._waiting if row.answer.stopped]:
-                self._waiting.remove(row)
+                self._waiting.drop(row)
                 row.finish(row.answer.reason)
             running = len(self._batch.rows) if self._batch else 0
             new = min(self._most - running, len(self._waiting))
             self._running = running + new
-            return [self._waiting.popleft() for _ in range(new)]
+            return [self._waiting.take() for _ in range(new)]
 
     def _begin(self, rows: Sequence[Row]) -> None:
         """Run prompts and let the rows join; where that fails, find out which was at fault."""
@@ -259,8 +258,7 @@ class TransformersEngine:
             batch.drop()
             self._fail(batch.rows, error)
         if self._stopping:
-            self._fail(self._waiting, error)
-            self._waiting.clear()
+            self._fail([self._waiting.take() for _ in range(len(self._waiting))], error)
 
     def _fail(self, rows: Iterable[Row], error: Exception) -> None:
         for row in rows:

@@ -153,6 +153,10 @@ class Engine(Protocol):
     def load(self) -> Load:
         """How busy it is now."""
 
+    @property
+    def failure(self) -> str | None:
+        """Why it can answer nothing any more; None while it can."""
+
     def submit(self, request: Generation) -> Answer:
         """Begin an answer, or let it wait; called in an event loop, and returns at once.
 
@@ -160,6 +164,8 @@ class Engine(Protocol):
             BusyError: as many wait as may.
             StoppingError: the engine is closing.
             NotThereError: no such steering is loaded.
+            LostEngineError: it can answer nothing any more.
+            RequestError: it asks for what this engine does not have.
         """
 
     def add(self, name: str, folder: Path) -> SteeringInfo:

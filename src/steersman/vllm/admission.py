@@ -11,6 +11,7 @@ from steersman.errors import InputError, SteersmanError, UnknownNameError
 from steersman.vllm.asking import REQUEST_KEY, Asked, AskedLaw, law_of, read_ask
 from steersman.vllm.served import Served, config_of
 from steersman.vllm.settings import Settings
+from steersman.vllm.waiting import asked_of
 
 _REMEMBERED = 1024
 
@@ -66,6 +67,16 @@ class Admission:
                 f"there is no steering {name!r}; this engine has {listed(self.names) or 'none'}."
             )
         return self._served[name]
+
+    def require_keys(self, asked: Asked) -> None:
+        """Refuse what was resolved with a steering that was removed or exchanged since.
+
+        Raises:
+            InputError: it was.
+        """
+        gone = {law.key for law in asked.laws} - self.keys
+        if gone:
+            raise InputError("a steering that the request names was removed while it came.")
 
     @property
     def keys(self) -> set[str]:
@@ -172,3 +183,19 @@ def admit(processor: Any, request: Any) -> Any:
     params.extra_args = {**extra, REQUEST_KEY: asked.to_plain()}
     request.cache_salt = salt_of(asked, request.cache_salt)
     return request
+
+
+def still_there(processor: Any, request: Any) -> None:
+    """Refuse a resolved request whose steering was removed before the engine heard of it.
+
+    Args:
+        processor: vLLM's input processor.
+        request: what `admit` gave.
+
+    Raises:
+        InputError: the request alone fails.
+    """
+    asked = asked_of(request)
+    admission = None if asked is None else Admission.of(processor)
+    if asked is not None and admission is not None:
+        admission.require_keys(asked)

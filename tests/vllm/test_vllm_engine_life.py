@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import steersman as sm
+from steersman.vllm.served import Served
 from steersman.windtunnel import behaviour, load
 
 pytestmark = pytest.mark.vllm
@@ -35,8 +36,10 @@ def model_and_steering(
         warnings.simplefilter("ignore")
         steering = sm.fit(model, tokenizer, pairs, method="feature-lqr", progress=False)
         turning = sm.fit(model, tokenizer, pairs, method="angular", progress=False)
+        vector = sm.import_vectors({1: torch.ones(model.config.hidden_size)}, model, tokenizer)
         other = sm.import_vectors({0: torch.ones(32)}, tiny_model("llama"), tiny_tokenizer)
-    for name, one in {"music": steering, "turning": turning, "other": other}.items():
+    saved = {"music": steering, "turning": turning, "other": other, "vector": vector}
+    for name, one in saved.items():
         one.save_pretrained(folder / name)
     return model, steering
 
@@ -79,7 +82,7 @@ def test_an_engine_shares_no_cache_wrongly_refuses_bad_requests_and_changes_its_
         (one(behind=1), None, 96),
     ]
     names = ["music", "other", "turning"]
-    settings = {"steerings": {name: str(folder / name) for name in names}}
+    settings: dict[str, Any] = {"steerings": {name: str(folder / name) for name in names}}
     life: list[dict[str, Any]] = [
         {"names": True},
         {"add": ["more", str(folder / "music")]},
@@ -92,6 +95,16 @@ def test_an_engine_shares_no_cache_wrongly_refuses_bad_requests_and_changes_its_
         one({"music": everywhere}),
         {"names": True},
     ]
+    # A request that waits keeps its law, whatever else wants the room.
+    queue: list[dict[str, Any]] = [
+        {"enqueue": one({"music": everywhere})["generate"], "tokens": 40},
+        {"remove": "music"},
+        {"add": ["vector", str(folder / "vector")]},
+        {"finish": True},
+        {"add": ["vector", str(folder / "vector")]},
+    ]
+    laws = Served.of_folder("music", folder / "music").laws.values()
+    settings["columns"] = sum(law.H.shape[-1] for law in laws)
     done = run_engine(
         model=str(folder / "model"),
         engine={
@@ -99,7 +112,7 @@ def test_an_engine_shares_no_cache_wrongly_refuses_bad_requests_and_changes_its_
             "enable_prefix_caching": True,
             "block_size": 32,
         },
-        steps=[*(step for step, _, _ in cached), *(one(ask) for ask, _ in bad), *life],
+        steps=[*(step for step, _, _ in cached), *(one(ask) for ask, _ in bad), *life, *queue],
     )["steps"]
     for (_, options, blocks), (answer,) in zip(cached, done[: len(cached)], strict=True):
         asks = [] if options is None else [(steering, options)]
@@ -115,3 +128,7 @@ def test_an_engine_shares_no_cache_wrongly_refuses_bad_requests_and_changes_its_
         assert compare(found[index][0], model, [(steering, everywhere)], IDS) < CLOSE
     assert [found[index] for index in (1, 2, 6, 7)] == [None] * 4
     assert found[9] == ["music"]
+    _, _, refused, (answer,), added = found[10:]
+    assert "are free: remove one" in refused["error"]
+    assert compare(answer, model, [(steering, everywhere)], IDS) < CLOSE
+    assert added is None

@@ -103,7 +103,6 @@ WRONG: list[tuple[dict[str, Any], int, str]] = [
     ({"model": "tunnel", "steering": {"music": 1.0}}, 404, "steering_not_found"),
     ({"model": "tunnel+sea:nan"}, 400, "invalid_value"),
     ({"model": "tunnel", "steering": {"both": {"sand": 1.0}}}, 404, "feature_not_found"),
-    ({"steering_report": True}, 400, "not_available"),
     ({"logit_bias": {"5": 1}}, 400, "invalid_value"),
     ({"max_tokens": 10**6}, 400, "context_length_exceeded"),
     ({"prompt": [10**6]}, 400, "invalid_value"),
@@ -175,6 +174,12 @@ def test_a_full_queue_is_told(server: Running, world: World) -> None:
     busy = [one for one in answers if isinstance(one, RequestError)]
     assert busy and {one.status for one in busy} == {429}
     assert server.idle()
+
+
+def test_a_report_is_null(server: Running) -> None:
+    found = complete(server, steering_report=True)
+    assert found.status_code == 200
+    assert found.json()["choices"][0]["steering_report"] is None
 
 
 def test_metrics_count_what_happened(server: Running) -> None:

@@ -66,7 +66,8 @@ class Finished:
 
     Args:
         reason: "stop" where the model ended its answer, "length" where it was cut.
-        report: what each steering did, feature by feature, where that was asked for.
+        report: what each steering did, feature by feature; None where that was not asked for, or
+            the engine cannot tell.
     """
 
     reason: Reason
@@ -165,7 +166,6 @@ class Engine(Protocol):
             StoppingError: the engine is closing.
             NotThereError: no such steering is loaded.
             LostEngineError: it can answer nothing any more.
-            RequestError: it asks for what this engine does not have.
         """
 
     def add(self, name: str, folder: Path) -> SteeringInfo:

@@ -131,22 +131,14 @@ class VllmEngine:
         return _LOST if self._llm.errored else None
 
     def submit(self, request: Generation) -> VllmAnswer:
-        """Begin an answer, or let it wait.
+        """Begin an answer, or let it wait; it ends without a report, of which vLLM keeps no record.
 
         Raises:
             BusyError: as many wait as may.
             LostEngineError: vLLM's engine has ended.
             NotThereError: no such steering is loaded.
-            RequestError: a report is asked for, which there is not.
             StoppingError: the engine is closing.
         """
-        if request.report:
-            raise RequestError(
-                "vLLM keeps no record of what a steering did: leave steering_report, or ask a "
-                "server with --engine transformers.",
-                "steering_report",
-                "not_available",
-            )
         params = self._params(request)
         if self.failure is not None:
             raise LostEngineError(_LOST)

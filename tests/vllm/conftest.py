@@ -48,6 +48,7 @@ def run_engines(tmp_path_factory: pytest.TempPathFactory) -> Job:
         out = tmp_path_factory.mktemp("job") / "out.json"
         settings = {
             "VLLM_CPU_KVCACHE_SPACE": "1",
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
             "VLLM_NO_USAGE_STATS": "1",

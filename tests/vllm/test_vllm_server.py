@@ -83,6 +83,7 @@ def client(with_vllm: None, world: tuple[Path, Any, sm.Steering]) -> Iterator[Cl
         "STEERSMAN_VLLM": json.dumps(settings),
         "VLLM_PLUGINS": "steersman",
         "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1",

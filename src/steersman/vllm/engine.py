@@ -98,7 +98,8 @@ class VllmEngine:
             self._llm = self._done(started(arguments))
             self._done(require_workers(self._llm))
         except BaseException:
-            self._end()
+            # Not waited for: an interrupt comes while vLLM's start keeps the thread busy.
+            self._loop.call_soon_threadsafe(self._loop.stop)
             raise
         self._admission = admission_of(self._llm)
         self._ends = _ends(self._llm.model_config, self.tokenizer)
@@ -189,7 +190,8 @@ class VllmEngine:
             answer.put(StoppingError("the server is shutting down."))
             self._give_up(answer)
         self._llm.shutdown()
-        self._end()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
 
     def _params(self, request: Generation) -> Any:
         """What vLLM is asked."""
@@ -248,10 +250,6 @@ class VllmEngine:
     def _done(self, work: Coroutine[Any, Any, _Value]) -> _Value:
         """What came of something that is done in vLLM's event loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def _end(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
 
 
 def _params_of(sampling: Sampling, ends: frozenset[int], asked: Mapping[str, Any]) -> Any:

@@ -60,6 +60,7 @@ def test_an_engine_shares_no_cache_wrongly_refuses_bad_requests_and_changes_its_
         ({"nothing": 1.0}, "there is no steering 'nothing'"),
         ({"music": float("nan")}, "must be finite"),
         ({"music": float("inf")}, "must be finite"),
+        ({"music": 1e30}, "beyond what the model's numbers hold"),
         ({"music": [1.0, 2.0]}, "one request takes one"),
         ({"music": {"strength": 1.0}}, "strength"),
         ({"music": {"target": 1.0, "execution": "feedback"}}, "needs an unsteered run"),

@@ -8,7 +8,8 @@ from typing import Any
 from steersman.directions import listed
 from steersman.engines import tokens_named
 from steersman.errors import InputError, SteersmanError, UnknownNameError
-from steersman.vllm.asking import REQUEST_KEY, Asked, AskedLaw, law_of, read_ask
+from steersman.vllm.asking import MOST, REQUEST_KEY, Asked, AskedLaw, law_of, read_ask
+from steersman.vllm.op import most_of
 from steersman.vllm.served import Served, config_of
 from steersman.vllm.settings import Settings
 from steersman.vllm.waiting import asked_of
@@ -22,11 +23,13 @@ class Admission:
     Args:
         model: what vLLM knows of the model, as `config_of` reads it.
         settings: which steerings it starts with.
+        most: the largest push along one coordinate that its precision bears.
     """
 
-    def __init__(self, model: Mapping[str, Any], settings: Settings) -> None:
+    def __init__(self, model: Mapping[str, Any], settings: Settings, most: float = MOST) -> None:
         """Load what can be served; why another cannot is told to whoever asks for it."""
         self._model = dict(model)
+        self._most = most
         self._served: dict[str, Served] = {}
         self._refused: dict[str, str] = {}
         self._known: dict[str, AskedLaw] = {}
@@ -41,8 +44,10 @@ class Admission:
         """That of an input processor of vLLM; None where its engine has no steerings."""
         if not hasattr(processor, "steersman"):
             settings = Settings.of(processor.vllm_config)
-            model = config_of(processor.vllm_config.model_config)
-            made = None if settings is None else cls(model, settings)
+            config = processor.vllm_config.model_config
+            made = None
+            if settings is not None:
+                made = cls(config_of(config), settings, most_of(config.dtype))
             # Requests come on several threads: all of them get what the first one made.
             vars(processor).setdefault("steersman", made)
         found: Admission | None = processor.steersman
@@ -137,7 +142,7 @@ class Admission:
         if key not in self._known:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            self._known[key] = law_of(served, options, tokenizer)
+            self._known[key] = law_of(served, options, tokenizer, self._most)
         return self._known[key]
 
 

@@ -6,7 +6,6 @@ in the process, or the processes, that vLLM starts.
 
 import asyncio
 import logging
-import math
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
@@ -220,11 +219,6 @@ class VllmEngine:
             answer.put(_told(error))
 
     def _hand_out(self, new: Any, answer: VllmAnswer) -> None:
-        if any(not math.isfinite(one.logprob) for at in new.logprobs or () for one in at.values()):
-            raise FailedError(
-                "the model's logits are not finite under these strengths: steer less.",
-                code="not_finite",
-            )
         for token in new.token_ids:
             if token not in self._ends:
                 answer.put(Token(token))
@@ -264,8 +258,6 @@ def _params_of(sampling: Sampling, ends: frozenset[int], asked: Mapping[str, Any
         stop_token_ids=sorted(ends),
         detokenize=False,
         output_kind=RequestOutputKind.DELTA,
-        # That of the chosen token, which shows whether the numbers are still numbers.
-        logprobs=0 if asked else None,
         extra_args={REQUEST_KEY: asked} if asked else None,
     )
 

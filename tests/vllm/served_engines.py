@@ -58,7 +58,6 @@ def make_world(folder: Path) -> World:
             "both": fitted({"sea": sea, "music": music}, "feature-lqr").at("generated"),
             "music": fitted(music, "activation-addition"),
             "angular": fitted(music, "angular"),
-            "clamp": fitted(music, "clamp"),
         }
     for name, steering in steerings.items():
         steering.save_pretrained(folder / "shelf" / name)

@@ -16,7 +16,12 @@ from steersman.methods import ALQR, Controller
 pytestmark = pytest.mark.vllm
 
 CLOSE = 2e-5
-SIZES = {"hidden_size": 128, "intermediate_size": 192, "num_attention_heads": 4}
+SIZES = {
+    "hidden_size": 128,
+    "intermediate_size": 192,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 128,
+}
 """vLLM's attention on processors wants heads of 32 numbers."""
 CHANGES: dict[str, dict[str, Any]] = {
     "llama": {},

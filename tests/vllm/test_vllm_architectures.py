@@ -54,12 +54,16 @@ class World:
         """What every engine is told and asked."""
         folders = {name: str(self.folder / name) for name in self.steerings}
         given = {"additional_config": {"steersman": {"steerings": folders}}, **COMMON}
+        room = {"num_gpu_blocks_override": 1 + 8 * GROUPS.get(architecture, 1)}
         asked = {"generate": [{"ids": ids, "steering": one or None} for ids, one in ASKED]}
         bare = {"generate": [{"ids": ids} for ids, _ in ASKED]}
         asked["tokens"] = bare["tokens"] = NEW
         once, twice = [asked, bare], [asked, asked, {"reset": True}, bare, bare]
         return [
-            {"engine": given | more, "steps": twice if kind == "cached" else once}
+            {
+                "engine": given | more | (room if kind == "preempted" else {}),
+                "steps": twice if kind == "cached" else once,
+            }
             for kind, more in ENGINES.items()
             if kind != "compiled" or architecture in COMPILED
         ]
@@ -82,10 +86,12 @@ COMMON = {"max_model_len": 96, "enable_prefix_caching": False, "block_size": 32}
 ENGINES: dict[str, dict[str, Any]] = {
     "cached": {"enable_prefix_caching": True},
     "chunked": {"max_num_batched_tokens": 16},
-    "preempted": {"num_gpu_blocks_override": 9},
+    "preempted": {},
     "compiled": {"enforce_eager": False},
 }
 COMPILED = ("llama", "gemma2")
+GROUPS = {"gemma2": 3}
+"""How many blocks of the cache a block of tokens takes: its three layers are not alike in a row."""
 
 
 def rows_of(done: list[dict[str, Any]]) -> dict[str, tuple[Any, Any]]:

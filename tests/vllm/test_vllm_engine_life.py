@@ -36,9 +36,11 @@ def model_and_steering(
         warnings.simplefilter("ignore")
         steering = sm.fit(model, tokenizer, pairs, method="feature-lqr", progress=False)
         turning = sm.fit(model, tokenizer, pairs, method="angular", progress=False)
-        vector = sm.import_vectors({1: torch.ones(model.config.hidden_size)}, model, tokenizer)
+        ones = torch.ones(model.config.hidden_size)
+        first, second = (sm.import_vectors({t: ones}, model, tokenizer) for t in (1, 2))
         other = sm.import_vectors({0: torch.ones(32)}, tiny_model("llama"), tiny_tokenizer)
-    saved = {"music": steering, "turning": turning, "other": other, "vector": vector}
+    saved = {"music": steering, "turning": turning, "other": other}
+    saved |= {"first": first, "second": second}
     for name, one in saved.items():
         one.save_pretrained(folder / name)
     return model, steering
@@ -100,12 +102,13 @@ def test_an_engine_shares_no_cache_wrongly_refuses_bad_requests_and_changes_its_
     queue: list[dict[str, Any]] = [
         {"enqueue": one({"music": everywhere})["generate"], "tokens": 40},
         {"remove": "music"},
-        {"add": ["vector", str(folder / "vector")]},
+        {"add": ["first", str(folder / "first")]},  # in the place of music's law with feedback
+        {"add": ["second", str(folder / "second")]},
         {"finish": True},
-        {"add": ["vector", str(folder / "vector")]},
+        {"add": ["second", str(folder / "second")]},
     ]
-    laws = Served.of_folder("music", folder / "music").laws.values()
-    settings["columns"] = sum(law.H.shape[-1] for law in laws)
+    assert set(Served.of_folder("music", folder / "music").laws) == {"plan", "feedback"}
+    settings["columns"] = 2
     done = run_engine(
         model=str(folder / "model"),
         engine={
@@ -129,7 +132,7 @@ def test_an_engine_shares_no_cache_wrongly_refuses_bad_requests_and_changes_its_
         assert compare(found[index][0], model, [(steering, everywhere)], IDS) < CLOSE
     assert [found[index] for index in (1, 2, 6, 7)] == [None] * 4
     assert found[9] == ["music"]
-    _, _, refused, (answer,), added = found[10:]
+    _, _, fits, refused, (answer,), added = found[10:]
     assert "are free: remove one" in refused["error"]
     assert compare(answer, model, [(steering, everywhere)], IDS) < CLOSE
-    assert added is None
+    assert fits is None and added is None

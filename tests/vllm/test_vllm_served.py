@@ -67,6 +67,8 @@ def test_every_answer_of_a_batch_is_that_of_the_transformers_engine(
     finally:
         other.close()
     assert read_all(server.engine, asked) == expected
+    for prompt in PROMPTS:
+        assert server.engine.tokenizer(prompt) == world.tokenizer(prompt)
     assert len({tuple(tokens) for tokens, _ in expected}) == len(expected)
 
 

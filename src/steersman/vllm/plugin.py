@@ -102,7 +102,7 @@ def _collective_rpc(
     from steersman.vllm.waiting import keys_of
 
     if method == ADD:
-        # The workers know no request before its first pass; the core knows those that wait.
+        # The workers know a request from its first pass on; the core knows those that wait, too.
         args = (*args, sorted(keys_of(core.scheduler.requests.values())))
     return inner(core, method, timeout, args, kwargs)
 

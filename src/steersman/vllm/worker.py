@@ -90,19 +90,19 @@ class Pilot:
             )
         self._proved = True
 
-    def add(self, name: str, files: Mapping[str, bytes], waiting: Sequence[str]) -> str:
+    def add(self, name: str, files: Mapping[str, bytes], busy: Sequence[str]) -> str:
         """Hold another steering.
 
         Args:
             name: what requests call it.
             files: its files.
-            waiting: keys of the laws that the engine's requests need, those that wait included.
+            busy: keys of the laws that the engine's requests need, those that wait included; the
+                core knows of them, and a worker neither of those that wait nor of the last ends.
 
         Returns:
             What went wrong; empty where nothing did, as an error here would end the engine.
         """
         try:
-            busy = {key for one in self.admitted.values() for key in one.keys} | set(waiting)
             self.table.add(name, Served.of_files(name, files).keyed, busy)
         except SteersmanError as error:
             return str(error)

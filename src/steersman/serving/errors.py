@@ -111,6 +111,14 @@ class StoppingError(RequestError):
     usual = "shutting_down"
 
 
+class LostEngineError(RequestError):
+    """The engine has ended, and nothing can be answered any more."""
+
+    status = 503
+    type = "server_error"
+    usual = "engine_lost"
+
+
 class TimedOutError(RequestError):
     """The answer took longer than a request may."""
 

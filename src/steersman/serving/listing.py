@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from steersman.serving.documented import ERRORS
+from steersman.serving.errors import LostEngineError
 from steersman.serving.openai_schema import (
     LoadRequest,
     Model,
@@ -34,9 +35,12 @@ def listing_router(service: Service) -> APIRouter:
             data=[Model(id=name, created=service.created, chat=chat) for name in names]
         )
 
-    @router.get("/health")
+    @router.get("/health", responses={503: ERRORS[503]})
     async def health() -> dict[str, str]:
-        """Whether the server is there."""
+        """Whether the server is there and its engine can answer."""
+        failure = service.engine.failure
+        if failure is not None:
+            raise LostEngineError(failure)
         return {"status": "ok"}
 
     @router.get("/metrics", response_class=Response, responses=ERRORS)

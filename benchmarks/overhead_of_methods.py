@@ -2,13 +2,16 @@
 
 As in `overhead`, two models that share their weights take turns token by token. A part is one
 method at one size, so an interrupted run goes on with the next method. The plant is a random one
-near the identity, trained methods are trained for one epoch: only shapes count here.
+near the identity, an autoencoder has random weights, trained methods are trained for one epoch:
+only shapes count here.
 """
 
 import copy
+import tempfile
 import warnings
-from dataclasses import replace
+from dataclasses import fields
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,26 +22,42 @@ from timing import columns, ratios, spread
 from torch import Tensor
 
 import steersman as sm
+from steersman.autoencoders import SparseAutoencoder, write_sae
 from steersman.control import LTVSystem
 from steersman.errors import SteersmanError
 from steersman.methods import METHODS, Method
 from steersman.windtunnel import behaviour, load
 
+ENCODER = "the product with all features of an autoencoder, of which topk takes the k largest"
 WHY = {
     "angular": "the unsteered run of each token, whose angle the turn is measured from",
     "clamp": "none: relative to the unsteered token it is a plan",
     "cylinder": "an affine map of the state, and its angle to an axis",
     "great-circle": "the angle of each state, and its sines",
     "guiding-giants": "a network of 1024 units over the states of a few blocks",
+    "langfir-ablation": ENCODER,
+    "lf-steering": ENCODER,
     "manifold": "the place on a spline, between its knots",
     "odesteer": "ten gradients of a classifier at one block",
     "one-sided-clamp": "the unsteered run of each token, which it is measured from",
     "pre-control": "thirty steps of Adam, each the gradient of a network at one block",
     "riser": "a network of 64 units at one block",
+    "sae-clamp": ENCODER,
+    "selective": "an angle and its sines at every block that tells the sides apart",
     "step-odesteer": "one gradient of a classifier at one block",
     "tracking": "the unsteered run of each token, whose states it goes on from",
 }
 """What in a method's own mathematics takes time, where it is more than a few products a block."""
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "langfir": {"consistent": 0.5, "random": 0.95},
+    "langfir-ablation": {"consistent": 0.5, "random": 0.95},
+    "grains": {"steps": 1},
+}
+"""What lets a method find features among random ones, or saves time where it is fitted."""
+
+WIDER, ACTIVE = 8, 32
+"""How many features the autoencoder has for each dimension, and how many of them at a token."""
 
 
 def parts(config: dict[str, Any]) -> Parts:
@@ -95,17 +114,35 @@ def fitted(model: Any, name: str, pairs: int) -> sm.Steering:
         pairs: how many.
     """
     _, tokenizer = load()
-    method: Method = METHODS[name]()
-    if "epochs" in vars(method):
-        method = replace(method, epochs=1)  # type: ignore[call-arg]
-    with warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
+        method = _set(METHODS[name], model, Path(folder))
         return sm.fit(
             *(model, tokenizer, behaviour("toxicity").pairs(seed=0, count=pairs)),
             method=method,
             jacobian_prompts=plant(model) if method.plant != "none" else None,
             progress=False,
         )
+
+
+def _set(method: type[Method], model: Any, folder: Path) -> Method:
+    """By its defaults, but trained for one epoch, and by an autoencoder of random weights."""
+    given: dict[str, Any] = dict(SETTINGS.get(method.name, {}))
+    if "epochs" in {field.name for field in fields(method)}:  # type: ignore[arg-type]
+        given["epochs"] = 1
+    if method.needs_autoencoder:
+        given["autoencoder"] = str(write_sae(autoencoder(model), folder / "autoencoder"))
+    return method(**given)
+
+
+def autoencoder(model: Any) -> SparseAutoencoder:
+    """A random TopK one of what leaves the block in the middle."""
+    n, state = model.config.hidden_size, model.config.num_hidden_layers // 2
+    features, generator = WIDER * n, torch.Generator().manual_seed(0)
+    W_dec = torch.nn.functional.normalize(torch.randn(features, n, generator=generator), dim=1)
+    bias = {"b_enc": torch.zeros(features)}
+    weights = (W_dec.T.clone(), W_dec, torch.zeros(n))
+    return SparseAutoencoder("topk", *weights, bias, k=ACTIVE, state=state)
 
 
 def plant(model: Any) -> LTVSystem:

@@ -19,6 +19,7 @@ import bounds
 import calibration
 import closed_loop
 import comparison
+import crowd
 import design
 import equal_divergence
 import executing
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any]], Parts]] = {
     "bounds": bounds.parts,
     "closed_loop": closed_loop.parts,
     "comparison": comparison.parts,
+    "crowd": crowd.parts,
     "design": design.parts,
     "equal_divergence": equal_divergence.parts,
     "executing": executing.parts,

@@ -1,192 +1,194 @@
-"""What a server bears: many clients at once, each steered in its own way, some of whom leave.
+"""What steering costs a server: tokens a second with nobody, half or all of the requests steered.
 
-The embedded model is served on loopback. Every kind of request is asked many times; whatever else
-is in the batch, its answer must always be the same.
+Servers of the same weights live side by side in processes of their own and take turns, so that what
+slows the machine slows all of them; each ratio is between two turns of one round. Besides the time
+by the clock there is the processor time of the server's process, which leaves out other work.
+
+    bare     the server with its steering cut out
+    again    the same once more: what pairs of turns cannot tell
+    idle     the server as it is, without a steering
+    loaded   with two: `plan` adds a schedule, `loop` compares with an unsteered run of the batch
 """
 
 import asyncio
-import random
+import math
+import os
+import statistics
+import sys
 import tempfile
-import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 from parts import Cell, Parts
+from random_llama import random_llama
 
 import steersman as sm
-from steersman.serving.limits import Limits
-from steersman.serving.registry import Registry
-from steersman.serving.running import open_socket, server_of
-from steersman.serving.service import Service
-from steersman.serving.transformers_engine import TransformersEngine
 from steersman.windtunnel import behaviour, load
 
-NAMES = ("sea", "music")
+HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent / "tests" / "serving"))
+
+from real_server import PROGRAM, RealServer, serving  # noqa: E402
+
 PROMPTS = ("the sailor said", "once upon a time", "in the morning the ship", "the old king")
-STRENGTHS: tuple[dict[str, float], ...] = (
-    {},
-    {"sea": 1.0},
-    {"music": -0.5},
-    {"sea": 0.5, "music": 1.0},
-)
+
+PROGRAMS = {
+    "bare": (sys.executable, str(HERE / "bare_server.py")),
+    "again": (sys.executable, str(HERE / "bare_server.py")),
+    "idle": PROGRAM,
+    "loaded": PROGRAM,
+}
 
 
-class Ended(NamedTuple):
-    """One request.
+class Way(NamedTuple):
+    """One kind of turn.
 
     Attributes:
-        kind: which of the kinds of request.
-        status: of the answer; 0 where the client left.
-        text: the answer.
-        tokens: how many it has.
-        seconds: from asking to the end.
+        server: which of them.
+        share: of the requests that are steered.
+        steering: by what.
     """
 
-    kind: int
-    status: int
-    text: str
+    server: str
+    share: float = 0.0
+    steering: str = ""
+
+
+WAYS = {
+    "bare": Way("bare"),
+    "again": Way("again"),
+    "idle": Way("idle"),
+    "loaded, nobody": Way("loaded"),
+    "plan, half": Way("loaded", 0.5, "plan"),
+    "plan, all": Way("loaded", 1.0, "plan"),
+    "loop, half": Way("loaded", 0.5, "loop"),
+    "loop, all": Way("loaded", 1.0, "loop"),
+}
+
+
+class Turn(NamedTuple):
+    """What one turn took.
+
+    Attributes:
+        tokens: that were written.
+        clock: seconds.
+        processor: seconds of the server's process.
+    """
+
     tokens: int
-    seconds: float
+    clock: float
+    processor: float
 
 
 def parts(config: dict[str, Any]) -> Parts:
-    """Throughput at so many clients, and then all of them with cancellations.
+    """Every model, one after the other.
 
     Args:
-        config: clients, requests of each, tokens of an answer, the share of clients who leave, and
-            how many answers the engine writes at a time.
+        config: widths and blocks of the models, rounds, clients, requests of a turn, tokens of an
+            answer.
     """
-    return {
-        **{
-            f"{clients} clients, {'steered' if steered else 'bare'}": (
-                lambda clients=clients, steered=steered: _measured(config, clients, steered, 0.0)
-            )
-            for clients in config["clients"]
-            for steered in (False, True)
-        },
-        "leaving": lambda: _measured(config, config["crowd"], True, config["leaving"]),
-    }
+
+    def of(sizes: Sequence[int]) -> Callable[[], list[Cell]]:
+        return lambda: _measured(config, *sizes)
+
+    return {f"n = {sizes[0]}": of(sizes) for sizes in config["models"]}
 
 
-def _measured(config: dict[str, Any], clients: int, steered: bool, leaving: float) -> list[Cell]:
-    with serving(Limits(running=config["running"], waiting=4 * clients + 64)) as url:
-        asyncio.run(crowd(url, 1, 1, config["tokens"], steered, 0.0))  # to warm up
-        began = time.perf_counter()
-        ended = asyncio.run(
-            crowd(url, clients, config["requests"], config["tokens"], steered, leaving)
-        )
-        seconds = time.perf_counter() - began
-        alive = httpx.get(f"{url}/health").status_code == 200
-    answered = sorted(one.seconds for one in ended if one.status == 200)
-    texts = {
-        one.kind: {o.text for o in ended if o.kind == one.kind and o.status == 200} for one in ended
-    }
-    tokens = sum(one.tokens for one in ended)
+def _measured(config: dict[str, Any], n: int, blocks: int) -> list[Cell]:
+    turns: dict[str, list[Turn]] = {name: [] for name in WAYS}
+    with tempfile.TemporaryDirectory() as place, ExitStack() as servers:
+        _make(n, blocks, Path(place))
+        running = {name: servers.enter_context(_server(name, Path(place))) for name in PROGRAMS}
+        for number in range(config["rounds"] + 1):
+            for name in list(WAYS)[:: 1 if number % 2 else -1]:
+                taken = _turn(running[WAYS[name].server], config, WAYS[name])
+                if number:  # the first round warms up
+                    turns[name].append(taken)
     return [
-        {
-            "clients": clients,
-            "steered": steered,
-            "leaving": leaving,
-            "statuses": {str(k): v for k, v in sorted(Counter(o.status for o in ended).items())},
-            "tokens_per_second": tokens / seconds,
-            "seconds_median": answered[len(answered) // 2] if answered else None,
-            "seconds_largest": answered[-1] if answered else None,
-            "kinds": len(texts),
-            "kinds_with_several_answers": sum(len(each) > 1 for each in texts.values()),
-            "alive_afterwards": alive,
-        }
+        {"n": n, "blocks": blocks, "way": name, **compared(turns[name], turns["bare"])}
+        for name in WAYS
     ]
 
 
-async def crowd(
-    url: str, clients: int, requests: int, tokens: int, steered: bool, leaving: float
-) -> list[Ended]:
-    """Clients at once, each with some requests one after the other.
+def compared(turns: Sequence[Turn], bare: Sequence[Turn]) -> dict[str, Any]:
+    """Tokens a second relative to the bare server's, round by round: mean and standard error.
 
     Args:
-        url: of the server.
-        clients: how many.
-        requests: of each.
-        tokens: the longest answer.
-        steered: whether requests ask for steerings.
-        leaving: the share of requests whose client leaves before the end.
+        turns: of one way.
+        bare: of the bare server, in the same rounds.
     """
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=url, timeout=600, limits=limits) as http:
+    found: dict[str, Any] = {}
+    for clock in ("clock", "processor"):
+        rates = [one.tokens / getattr(one, clock) for one in turns]
+        ratios = [
+            rate / (other.tokens / getattr(other, clock))
+            for rate, other in zip(rates, bare, strict=True)
+        ]
+        found[clock] = {
+            "tokens_per_second": statistics.mean(rates),
+            "ratio": statistics.mean(ratios),
+            "standard_error": statistics.stdev(ratios) / math.sqrt(len(ratios)),
+            "ratios": ratios,
+        }
+    return found | {"tokens": [one.tokens for one in turns]}
 
-        async def client(number: int) -> list[Ended]:
-            chance = random.Random(number)
-            return [
-                await _one(http, chance.randrange(64), tokens, steered, chance.random() < leaving)
-                for _ in range(requests)
-            ]
 
-        found = await asyncio.gather(*(client(number) for number in range(clients)))
-    return [one for each in found for one in each]
+def _make(n: int, blocks: int, place: Path) -> None:
+    """A model of random weights, whose answers never end by themselves, and two steerings."""
+    _, tokenizer = load()
+    model = random_llama(n, blocks, len(tokenizer))
+    pairs = behaviour("concepts:sea").pairs(seed=0, count=8)
+    for name, method in (("plan", "activation-addition"), ("loop", "one-sided-clamp")):
+        made = sm.fit(model, tokenizer, pairs, method=method, progress=False)
+        made.save_pretrained(place / name)
+    tokenizer.eos_token = None
+    model.save_pretrained(place / "model")
+    tokenizer.save_pretrained(place / "model")
 
 
-async def _one(
-    http: httpx.AsyncClient, kind: int, tokens: int, steered: bool, leaves: bool
-) -> Ended:
-    strengths = STRENGTHS[kind // 4 % 4] if steered else {}
+def _server(name: str, place: Path) -> Any:
+    loaded = [f"--steering={one}={place / one}" for one in ("plan", "loop")]
+    words = (*PROGRAMS[name], "serve", str(place / "model"))
+    return serving(place / f"{name}.log", *(loaded if name == "loaded" else ()), command=words)
+
+
+def _turn(server: RealServer, config: dict[str, Any], way: Way) -> Turn:
+    before, began = _processor(server), time.perf_counter()
+    tokens = asyncio.run(_asked(server.url, config, way))
+    clock = time.perf_counter() - began
+    return Turn(tokens, clock, _processor(server) - before)
+
+
+async def _asked(url: str, config: dict[str, Any], way: Way) -> int:
+    """All requests of a turn, by clients that ask again as soon as they are answered."""
+    left = iter(range(config["requests"]))
+    async with httpx.AsyncClient(base_url=url, timeout=600) as http:
+
+        async def client() -> int:
+            return sum([await _one(http, config, way, number) for number in left])
+
+        return sum(await asyncio.gather(*(client() for _ in range(config["clients"]))))
+
+
+async def _one(http: httpx.AsyncClient, config: dict[str, Any], way: Way, number: int) -> int:
+    steered = number % 2 < 2 * way.share
     asked = {
-        "model": "tunnel",
-        "prompt": PROMPTS[kind % 4],
-        "max_tokens": 1 + (kind * 7) % tokens,
-        "temperature": 1.0 if kind % 3 else 0.0,
-        "seed": kind,
-        "steering": strengths,
+        "model": f"model+{way.steering}:0.5" if steered else "model",
+        "prompt": PROMPTS[number % 4],
+        "max_tokens": config["tokens"],
+        "temperature": 1.0,
+        "seed": number,
     }
-    began = time.perf_counter()
-    if leaves:
-        return await _leave(http, kind, {**asked, "stream": True, "max_tokens": tokens})
     answer = await http.post("/v1/completions", json=asked)
-    body = answer.json()
-    text = body["choices"][0]["text"] if answer.status_code == 200 else body["error"]["message"]
-    count = body["usage"]["completion_tokens"] if answer.status_code == 200 else 0
-    return Ended(kind, answer.status_code, text, count, time.perf_counter() - began)
+    answer.raise_for_status()
+    return int(answer.json()["usage"]["completion_tokens"])
 
 
-async def _leave(http: httpx.AsyncClient, kind: int, asked: dict[str, Any]) -> Ended:
-    lines = 0
-    async with http.stream("POST", "/v1/completions", json=asked) as answer:
-        async for _ in answer.aiter_lines():
-            lines += 1
-            if lines > kind % 5:
-                break
-    return Ended(kind, 0, "", 0, 0.0)
-
-
-@contextmanager
-def serving(limits: Limits) -> Iterator[str]:
-    """The embedded model on loopback with two steerings, for as long as the block lasts.
-
-    Args:
-        limits: of the server.
-    """
-    model, tokenizer = load()
-    with tempfile.TemporaryDirectory() as place:
-        folders = {name: Path(place) / name for name in NAMES}
-        for name, folder in folders.items():
-            pairs = behaviour(f"concepts:{name}").pairs(seed=0, count=24)
-            method = "activation-addition" if name == "sea" else "one-sided-clamp"
-            made = sm.fit(model, tokenizer, pairs, method=method, progress=False)
-            made.save_pretrained(folder)
-        engine = TransformersEngine(model, tokenizer, limits)
-        service = Service(engine, Registry(engine, folders), "tunnel", limits)
-        listening = open_socket("127.0.0.1", 0, limits.idle)
-        server = server_of(service)
-        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
+def _processor(server: RealServer) -> float:
+    """Seconds that the server's process has computed for."""
+    words = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")

@@ -172,3 +172,15 @@ def test_a_signal_that_follows_an_outcome_is_shown_with_its_interval(benchmark: 
     assert found["grammaticality", "entropy"]["missing"] == 1
     assert found["grammaticality", "entropy"]["pooled"]["count"] == 12
     assert "within_targets" not in found["grammaticality", "target"]
+
+
+def test_servers_are_compared_round_by_round(benchmark: Any) -> None:
+    serving = benchmark("serving")
+    bare = [serving.Turn(100, 1.0, 0.5), serving.Turn(100, 4.0, 0.5)]
+    turns = [serving.Turn(100, 2.0, 1.0), serving.Turn(50, 4.0, 0.25)]
+    found = serving.compared(turns, bare)
+    assert found["clock"]["ratios"] == [0.5, 0.5]
+    assert found["clock"]["standard_error"] == 0
+    assert found["processor"]["ratios"] == [0.5, 1.0]
+    assert found["processor"]["ratio"] == 0.75
+    assert found["processor"]["standard_error"] == pytest.approx(0.25)

@@ -12,7 +12,7 @@ from steersman.data import Example
 from steersman.directions import Features, Natural
 from steersman.identifying import identify
 from steersman.methods import AlignedStates, AtSite, Evidence, Method, Sides
-from steersman.plant import ProcessGroup, StateCache, average, ordinary_ids, pad_id
+from steersman.plant import ProcessGroup, StateCache, average, only_id, ordinary_ids, pad_id
 from steersman.provenance import Provenance
 from steersman.reading import Examples, decision_tokens, read_aligned, read_states, read_with_site
 from steersman.rereading import Rereading
@@ -171,6 +171,7 @@ class Gathering:
             batch_size=self.batch_size,
             progress=self.progress,
             vocabulary=ordinary_ids(self.tokenizer),
+            space=only_id(self.tokenizer, " "),
         )
 
     def _only(self) -> tuple[str, Examples]:

@@ -11,7 +11,6 @@ from steersman.methods import (
     CAA,
     CAST,
     RAPTOR,
-    ActAdd,
     AlphaSteer,
     BiasMitigation,
     ConfST,
@@ -45,16 +44,14 @@ TUNNEL: dict[str, Method] = {
     "shift-of-means": ShiftOfMeans(),
     "selective": SelectiveSteering(),
     "alphasteer": AlphaSteer(),
-    "actadd": ActAdd(),
 }
-"""Ablation within principal axes is not among them: zero lies between the two sides there."""
-TARGETS = {"actadd": 5.0}
-"""Where target 1 is too little to be measured."""
+"""Ablation within principal axes is not among them: zero lies between the two sides there. Nor is
+ActAdd: pushes at the front of a prompt alone lower the score at target 6 and at target -2 alike."""
 
 
 @pytest.mark.parametrize("name", list(TUNNEL))
 def test_in_the_wind_tunnel_it_makes_dialogues_polite(name: str) -> None:
-    require_polite(TUNNEL[name], TARGETS.get(name, 1.0))
+    require_polite(TUNNEL[name], 1.0)
 
 
 def test_prompts_like_the_undesired_examples_are_made_polite_and_no_others_are_touched() -> None:

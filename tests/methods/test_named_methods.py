@@ -253,23 +253,48 @@ def test_a_thought_is_steered_at_generated_tokens_like_those_that_were_read(
         close(model(ids).logits, expected)
 
 
-def test_one_pair_of_prompts_is_enough_for_a_push_at_the_front(
+@pytest.mark.parametrize("pairs", [1, 3])
+def test_what_each_place_of_the_prompts_differs_by_is_added_at_that_place(
+    pairs: int, tiny_model: Models, tiny_tokenizer: Any
+) -> None:
+    """One pair is enough, and spaces fill up the shorter prompts."""
+    model: Any = tiny_model("llama")
+    several = examples(tiny_tokenizer)
+    # The sides differ in length: some of the texts have one more word.
+    more = [several.desired[0].split()[0] + " " + text for text in several.desired[:pairs]]
+    given = sm.ContrastivePairs(more, several.undesired[:pairs])
+    steering = fitted(model, tiny_tokenizer, ActAdd(1, coefficient=3.0), pairs=given)
+
+    space = tiny_tokenizer(" ", add_special_tokens=False).input_ids
+    gap = space[0] if len(space) == 1 else tiny_tokenizer.pad_token_id
+    ids = [tiny_tokenizer(text).input_ids for text in (*more, *several.undesired[:pairs])]
+    front = max(map(len, ids))
+    assert min(map(len, ids)) < front < IDS.shape[1]
+    rows = torch.tensor([one + [gap] * (front - len(one)) for one in ids])
+    with torch.no_grad():
+        states = model(rows, output_hidden_states=True).hidden_states[2].double().numpy()
+    push = np.zeros((IDS.shape[1], states.shape[-1]))
+    push[:front] = 3.0 * (states[:pairs].mean(0) - states[pairs:].mean(0))
+
+    assert steering.gate.tokens == f"prompt:first:{front}"
+    expected = hooked(model, lambda b, x, y: y + 0.5 * push if b == 1 else y)
+    close(steered(model, steering, 0.5, tokens=None), expected)
+    close(steered(model, steering, 0.5, tokens="all"), expected)
+
+
+def test_the_place_of_a_token_is_counted_without_padding_and_over_chunks(
     tiny_model: Models, tiny_tokenizer: Any
 ) -> None:
     model: Any = tiny_model("llama")
-    several = examples(tiny_tokenizer)
-    pair = sm.ContrastivePairs([several.desired[0]], [several.undesired[0]])
-    steering = fitted(model, tiny_tokenizer, ActAdd(1, coefficient=3.0), pairs=pair)
-    states = [
-        capture_states(model, tiny_tokenizer, list(side), AllTokens())[0, 2].double().numpy()
-        for side in (pair.desired, pair.undesired)
-    ]
-    front = max(len(tiny_tokenizer(one[0]).input_ids) for one in (pair.desired, pair.undesired))
-    assert steering.gate.tokens == f"prompt:first:{front}" and front < IDS.shape[1]
-    acts = (np.arange(IDS.shape[1]) < front)[:, None]
-    push = 3.0 * (states[0] - states[1])
-    expected = hooked(model, lambda b, x, y: y + acts * push if b == 1 else y)
-    close(steered(model, steering, 1.0, tokens=None), expected)
+    steering = fitted(model, tiny_tokenizer, ActAdd(1))
+    ids = torch.cat([torch.zeros(1, 5, dtype=torch.long), IDS], dim=1)
+    mask = torch.tensor([[0] * 5 + [1] * IDS.shape[1]])
+    expected = steered(model, steering, tokens=None)
+    with torch.no_grad(), steering.attach(model, 1.0, trace=False):
+        close(model(ids, attention_mask=mask).logits[:, 5:], expected)
+    with torch.no_grad(), steering.attach(model, 1.0, trace=False, prompt_length=10):
+        cache = model(IDS[:, :2], use_cache=True).past_key_values
+        close(model(IDS[:, 2:], past_key_values=cache, use_cache=True).logits, expected[:, 2:])
 
 
 @pytest.mark.parametrize("name", ["repe", "cast"])

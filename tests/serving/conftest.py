@@ -2,6 +2,7 @@
 
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from playground_page import Visit
 from running_servers import Running, Start
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -63,6 +65,17 @@ def steerings(tunnel: Tunnel) -> dict[str, sm.Steering]:
 
 
 @pytest.fixture(scope="session")
+def other_steering(tiny_model: Any, tiny_tokenizer: Any) -> sm.Steering:
+    """A steering of another model."""
+    words = [word for word in sorted(tiny_tokenizer.get_vocab()) if word.isalpha()]
+    pairs = sm.ContrastivePairs(desired=words[2:8], undesired=words[8:14])
+    with warnings.catch_warnings(action="ignore"):  # that nothing separates these words
+        return sm.fit(
+            tiny_model("llama"), tiny_tokenizer, pairs, method="activation-addition", progress=False
+        )
+
+
+@pytest.fixture(scope="session")
 def shelf(tmp_path_factory: pytest.TempPathFactory, steerings: dict[str, sm.Steering]) -> Path:
     """A folder with every steering in a folder of its name."""
     folder = tmp_path_factory.mktemp("shelf")
@@ -82,11 +95,17 @@ def start(tunnel: Tunnel, shelf: Path) -> Iterator[Start]:
 
     running: list[tuple[Any, threading.Thread]] = []
 
-    def begin(limits: Limits | None = None, key: str | None = None, place: Path = shelf) -> Running:
+    def begin(
+        limits: Limits | None = None,
+        key: str | None = None,
+        place: Path = shelf,
+        engine: Any = None,
+        name: str = "tunnel",
+    ) -> Running:
         limits = limits or Limits()
-        engine = TransformersEngine(*tunnel, limits)
-        loaded = {name: shelf / name for name in ("sea", "music", "both")}
-        service = Service(engine, Registry(engine, loaded, place), "tunnel", limits, key)
+        engine = engine or TransformersEngine(*tunnel, limits)
+        loaded = {one: shelf / one for one in ("sea", "music", "both")}
+        service = Service(engine, Registry(engine, loaded, place), name, limits, key)
         listening = open_socket("127.0.0.1", 0, limits.idle)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         server = server_of(service)
@@ -109,3 +128,31 @@ def start(tunnel: Tunnel, shelf: Path) -> Iterator[Start]:
 def server(start: Start) -> Running:
     """A server with the usual limits."""
     return start()
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A browser, where the machine has one."""
+    pytest.importorskip("websockets", reason="websockets is not installed")
+    from browsers import CHROMIUM, browser
+
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium on this machine")
+    with browser(tmp_path_factory.mktemp("browser")) as socket:
+        yield socket
+
+
+@pytest.fixture
+def visit(chromium: Any) -> Visit:
+    """`visit(url)`: a new tab that shows the playground, and knows its steerings."""
+    from browsers import Page
+
+    def opened(url: str, known: bool = True) -> Page:
+        page = Page(chromium)
+        page.look(1280, 900)
+        page.open(f"{url}/")
+        if known:
+            page.wait("document.querySelectorAll('.pick').length > 0")
+        return page
+
+    return opened

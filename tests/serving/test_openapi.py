@@ -16,6 +16,8 @@ from schemathesis import GenerationMode
 
 from steersman.serving.limits import Limits
 
+EXAMPLES = 300
+"""Of every route, in either mode."""
 ROUTES = {
     "POST /v1/chat/completions",
     "POST /v1/completions",
@@ -49,7 +51,7 @@ def test_no_request_is_an_error_of_the_servers(fuzzed: Running, mode: Generation
         documented = {*operation.definition.raw["responses"], "405"}
 
         @settings(
-            max_examples=60,
+            max_examples=EXAMPLES,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             phases=[Phase.explicit, Phase.generate],

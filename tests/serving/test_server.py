@@ -175,9 +175,40 @@ def test_the_report_tells_setpoint_and_what_was_reached(client: Any) -> None:
     assert isinstance(entry["reached"], float) and entry["effort"] > 0
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_tokens_of_an_answer_are_told_with_their_text(client: Any, stream: bool) -> None:
+    made = client.completions.create(
+        model="tunnel+sea",
+        prompt=PROMPT,
+        max_tokens=12,
+        temperature=0,
+        stream=stream,
+        extra_body={"steering": {"both": {"music": 0.5}}, "steering_tokens": True},
+    )
+    parts = [chunk.choices[0] for chunk in made] if stream else made.choices
+    found = [one for part in parts for one in part.model_extra.get("steering_tokens") or ()]
+    assert len(found) == 12
+    assert "".join(one["text"] for one in found) == "".join(part.text for part in parts)
+    for one in found:
+        assert [entry["feature"] for entry in one["features"]] == ["both.music", "sea"]
+        assert all(isinstance(entry["reached"], float) for entry in one["features"])
+
+
+def test_a_stop_string_is_no_part_of_the_tokens_text_either(client: Any) -> None:
+    asked: dict[str, Any] = {"model": "tunnel", "prompt": PROMPT, "max_tokens": 40}
+    asked |= {"temperature": 0, "extra_body": {"steering_tokens": True}}
+    text = client.completions.create(**asked).choices[0].text
+    word = text.split()[4]
+    choice = client.completions.create(**asked, stop=f" {word}").choices[0]
+    told = choice.model_extra["steering_tokens"]
+    assert "".join(one["text"] for one in told) == choice.text == text[: text.index(f" {word}")]
+    assert all(one["features"] == [] for one in told)
+
+
 def test_without_asking_there_is_no_report(client: Any) -> None:
     made = client.completions.create(model="tunnel+sea", prompt=PROMPT, max_tokens=2)
     assert made.choices[0].model_extra.get("steering_report") is None
+    assert made.choices[0].model_extra.get("steering_tokens") is None
 
 
 def test_models_and_steerings_are_listed(client: Any, server: Running) -> None:
@@ -366,7 +397,7 @@ def test_no_request_leads_to_a_file_of_its_own_choice(
 
 
 def test_what_is_no_sound_steering_of_this_model_is_refused(
-    start: Start, shelf: Path, steerings: Any, tmp_path: Path, tiny_model: Any, tiny_tokenizer: Any
+    start: Start, shelf: Path, steerings: Any, tmp_path: Path, other_steering: sm.Steering
 ) -> None:
     place = tmp_path / "shelf"
     for name in ("pickled", "cut", "newer"):
@@ -375,12 +406,7 @@ def test_what_is_no_sound_steering_of_this_model_is_refused(
     tensors.rename(tensors.with_suffix(".pkl"))
     cut = place / "cut" / "steering.safetensors"
     cut.write_bytes(cut.read_bytes()[:-10])
-    words = [word for word in sorted(tiny_tokenizer.get_vocab()) if word.isalpha()]
-    pairs = sm.ContrastivePairs(desired=words[2:8], undesired=words[8:14])
-    other = sm.fit(
-        tiny_model("llama"), tiny_tokenizer, pairs, method="activation-addition", progress=False
-    )
-    other.save_pretrained(place / "other")
+    other_steering.save_pretrained(place / "other")
     (place / "newer" / "steering.json").write_text('{"format_version": 999}')
     own = start(place=place)
     for name in ("pickled", "cut", "newer", "other"):

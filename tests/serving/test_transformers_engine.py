@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -300,6 +301,66 @@ def test_the_report_is_what_a_run_alone_traces(engine: Any, tunnel: Any, steerin
             [b if b is not None else torch.nan for b in entry["blocks"]["reached"]]
         )
         assert torch.allclose(found_blocks, expected.float(), atol=1e-4, equal_nan=True)
+
+
+def test_every_token_comes_with_the_features_of_the_state_that_it_was_chosen_from(
+    engine: Any, tunnel: Any, steerings: Any
+) -> None:
+    one = Asked(1, {"held": {"feature": 1.0}, "sea": {"feature": 0.7}}, tokens=10)
+    asked = replace(generation(tunnel[1], one, report=True), readings=True)
+
+    async def told() -> tuple[list[Token], Finished]:
+        others = [asyncio.create_task(read(engine, generation(tunnel[1], o))) for o in MIXED[:5]]
+        events = [event async for event in engine.submit(asked)]
+        await asyncio.gather(*others)
+        return events[:-1], events[-1]
+
+    tokens, end = asyncio.run(told())
+    model, tokenizer = tunnel
+    ids = torch.tensor([tokenizer(PROMPTS[1])["input_ids"]])
+    mine = {name: steerings[name] for name in ("held", "sea")}
+    with sm.together(mine).attach(model, target={"held": 1.0, "sea": 0.7}) as run:
+        model.generate(input_ids=ids, max_new_tokens=10, do_sample=False, pad_token_id=0)
+    assert len(tokens) == 10
+    for number, (name, trace) in enumerate(zip(mine, run.traces(), strict=True)):
+        features, method = steerings[name].features, steerings[name].method
+        norm, origin = features.norm[-1, 0], features.origin[-1, 0]
+        first = ids.shape[1] - 1  # the prompt's last token is the state of the first written one
+        reached = ((trace.final[0] - origin) / norm)[first : first + 10]
+        read_of = [token.features[number] for token in tokens if token.features]
+        assert [entry["feature"] for entry in read_of] == [name] * 10
+        found = torch.tensor([entry["reached"] for entry in read_of])
+        assert torch.allclose(found, reached.float(), atol=2e-4)
+        steered = trace.steered[0, first : first + 10].tolist()
+        assert [entry["steered"] for entry in read_of] == steered
+        if trace.nominal is None:
+            assert all(entry["unsteered"] is None is entry["setpoint"] for entry in read_of)
+            continue
+        bare = ((trace.nominal[0, -1] - origin) / norm)[first : first + 10].tolist()
+        for entry, value, open_ in zip(read_of, bare, steered, strict=True):
+            assert entry["unsteered"] == pytest.approx(value, abs=2e-4)
+            wanted = one.steering[name]["feature"]
+            wanted += 0.0 if method.reference == "absolute" else value
+            assert entry["setpoint"] == (pytest.approx(wanted, abs=2e-4) if open_ else None)
+    blocks = [entry["blocks"]["unsteered"] for entry in end.report or []]
+    for trace, found_blocks in zip(run.traces(), blocks, strict=True):
+        if trace.nominal is None:
+            assert found_blocks == [None] * len(found_blocks)
+            continue
+        expected = trace.natural(trace.nominal[:, :-1])[0][:, trace.steered[0]].mean(dim=1)
+        numbers = torch.tensor([torch.nan if b is None else b for b in found_blocks])
+        assert torch.allclose(numbers, expected.float(), atol=1e-4, equal_nan=True)
+
+
+def test_tokens_come_without_features_unless_they_are_asked_for(engine: Any, tunnel: Any) -> None:
+    async def one(readings: bool, steering: dict[str, dict[str, float]]) -> list[Token]:
+        asked = generation(tunnel[1], Asked(0, steering, tokens=3))
+        events = [event async for event in engine.submit(replace(asked, readings=readings))]
+        return [event for event in events if isinstance(event, Token)]
+
+    sea = {"sea": {"feature": 1.0}}
+    assert {token.features for token in asyncio.run(one(False, sea))} == {None}
+    assert {token.features for token in asyncio.run(one(True, {}))} == {()}
 
 
 ARCHITECTURES = (

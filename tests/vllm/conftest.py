@@ -18,7 +18,7 @@ from steersman.engines import Run
 from steersman.plant import locate
 from steersman.request import Request
 
-Job = Callable[..., dict[str, Any]]
+Job = Callable[..., Any]
 Asks = Sequence[tuple[sm.Steering, dict[str, Any]]]
 HERE = Path(__file__).parent
 
@@ -37,8 +37,8 @@ def with_vllm() -> None:
 
 
 @pytest.fixture(scope="session")
-def run_engine(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """`run_engine(model=FOLDER, engine={...}, steps=[...])`: what came out of one engine."""
+def run_engines(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """`run_engines(model=FOLDER, engines=[{"engine": {...}, "steps": [...]}, ...])`."""
     require_vllm()
     cache = tmp_path_factory.mktemp("cache")
 
@@ -48,6 +48,7 @@ def run_engine(tmp_path_factory: pytest.TempPathFactory) -> Job:
         out = tmp_path_factory.mktemp("job") / "out.json"
         settings = {
             "VLLM_CPU_KVCACHE_SPACE": "1",
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
             "VLLM_NO_USAGE_STATS": "1",
@@ -61,10 +62,21 @@ def run_engine(tmp_path_factory: pytest.TempPathFactory) -> Job:
             env={**os.environ, **settings},
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1800,
         )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
-        return json.loads(out.read_text()) | {"log": done.stdout + done.stderr}
+        log = done.stdout + done.stderr
+        return [one | {"log": log} for one in json.loads(out.read_text())]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_engine(run_engines: Job) -> Job:
+    """`run_engine(model=FOLDER, engine={...}, steps=[...])`: what came out of one engine."""
+
+    def run(*, model: str, engine: dict[str, Any], steps: list[Any], **how: Any) -> Any:
+        return run_engines(model=model, engines=[{"engine": engine, "steps": steps}], **how)[0]
 
     return run
 

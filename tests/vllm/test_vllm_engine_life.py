@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import steersman as sm
+from steersman.vllm.served import Served
 from steersman.windtunnel import behaviour, load
 
 pytestmark = pytest.mark.vllm
@@ -35,8 +36,12 @@ def model_and_steering(
         warnings.simplefilter("ignore")
         steering = sm.fit(model, tokenizer, pairs, method="feature-lqr", progress=False)
         turning = sm.fit(model, tokenizer, pairs, method="angular", progress=False)
+        ones = torch.ones(model.config.hidden_size)
+        first, second = (sm.import_vectors({t: ones}, model, tokenizer) for t in (1, 2))
         other = sm.import_vectors({0: torch.ones(32)}, tiny_model("llama"), tiny_tokenizer)
-    for name, one in {"music": steering, "turning": turning, "other": other}.items():
+    saved = {"music": steering, "turning": turning, "other": other}
+    saved |= {"first": first, "second": second}
+    for name, one in saved.items():
         one.save_pretrained(folder / name)
     return model, steering
 
@@ -57,6 +62,7 @@ def test_an_engine_shares_no_cache_wrongly_refuses_bad_requests_and_changes_its_
         ({"nothing": 1.0}, "there is no steering 'nothing'"),
         ({"music": float("nan")}, "must be finite"),
         ({"music": float("inf")}, "must be finite"),
+        ({"music": 1e30}, "beyond what the model's numbers hold"),
         ({"music": [1.0, 2.0]}, "one request takes one"),
         ({"music": {"strength": 1.0}}, "strength"),
         ({"music": {"target": 1.0, "execution": "feedback"}}, "needs an unsteered run"),
@@ -79,7 +85,7 @@ def test_an_engine_shares_no_cache_wrongly_refuses_bad_requests_and_changes_its_
         (one(behind=1), None, 96),
     ]
     names = ["music", "other", "turning"]
-    settings = {"steerings": {name: str(folder / name) for name in names}}
+    settings: dict[str, Any] = {"steerings": {name: str(folder / name) for name in names}}
     life: list[dict[str, Any]] = [
         {"names": True},
         {"add": ["more", str(folder / "music")]},
@@ -92,6 +98,17 @@ def test_an_engine_shares_no_cache_wrongly_refuses_bad_requests_and_changes_its_
         one({"music": everywhere}),
         {"names": True},
     ]
+    # A request that waits keeps its law, whatever else wants the room.
+    queue: list[dict[str, Any]] = [
+        {"enqueue": one({"music": everywhere})["generate"], "tokens": 40},
+        {"remove": "music"},
+        {"add": ["first", str(folder / "first")]},  # in the place of music's law with feedback
+        {"add": ["second", str(folder / "second")]},
+        {"finish": True},
+        {"add": ["second", str(folder / "second")]},
+    ]
+    assert set(Served.of_folder("music", folder / "music").laws) == {"plan", "feedback"}
+    settings["columns"] = 2
     done = run_engine(
         model=str(folder / "model"),
         engine={
@@ -99,7 +116,7 @@ def test_an_engine_shares_no_cache_wrongly_refuses_bad_requests_and_changes_its_
             "enable_prefix_caching": True,
             "block_size": 32,
         },
-        steps=[*(step for step, _, _ in cached), *(one(ask) for ask, _ in bad), *life],
+        steps=[*(step for step, _, _ in cached), *(one(ask) for ask, _ in bad), *life, *queue],
     )["steps"]
     for (_, options, blocks), (answer,) in zip(cached, done[: len(cached)], strict=True):
         asks = [] if options is None else [(steering, options)]
@@ -115,3 +132,7 @@ def test_an_engine_shares_no_cache_wrongly_refuses_bad_requests_and_changes_its_
         assert compare(found[index][0], model, [(steering, everywhere)], IDS) < CLOSE
     assert [found[index] for index in (1, 2, 6, 7)] == [None] * 4
     assert found[9] == ["music"]
+    _, _, fits, refused, (answer,), added = found[10:]
+    assert "are free: remove one" in refused["error"]
+    assert compare(answer, model, [(steering, everywhere)], IDS) < CLOSE
+    assert fits is None and added is None

@@ -106,6 +106,7 @@ def differences(
 ENGINES: dict[str, dict[str, Any]] = {
     "plain": {},
     "chunked prefill": {"max_num_batched_tokens": 16, "enable_chunked_prefill": True},
+    "prefix cache": {"enable_prefix_caching": True, "block_size": 32},
     "preemption": {"num_gpu_blocks_override": 9, "block_size": 32},
     "compiled": {"enforce_eager": False},
 }
@@ -123,9 +124,15 @@ def test_a_mixed_batch_is_steered_as_by_transformers_and_the_rest_of_it_is_left_
     bare = [{"ids": one["ids"]} for one in asked]
     engine = {"enable_prefix_caching": False, **ENGINES[kind]}
     batch = [{"generate": asked, "tokens": NEW}, {"generate": bare, "tokens": NEW}]
+    # What is in the cache once has to be there before.
+    twice = [batch[0], batch[0], {"reset": True}, batch[1], batch[1]]
+    cached = kind == "prefix cache"
     model = str(world.folder / "model")
-    done = run_engine(model=model, engine={**engine, **world.config}, steps=batch)
-    mixed, alone = done["steps"]
+    done = run_engine(
+        model=model, engine={**engine, **world.config}, steps=twice if cached else batch
+    )
+    mixed, alone = (done["steps"][1], done["steps"][4]) if cached else done["steps"]
+    assert cached == any(one["cached"] for one in mixed)
     found = differences(mixed, asked, world, compare)
     record_property("difference", max(found))
     record_property("preempted", done["preempted"])

@@ -83,6 +83,7 @@ def client(with_vllm: None, world: tuple[Path, Any, sm.Steering]) -> Iterator[Cl
         "STEERSMAN_VLLM": json.dumps(settings),
         "VLLM_PLUGINS": "steersman",
         "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1",
@@ -155,6 +156,16 @@ def test_a_bad_request_fails_alone(client: Client, steering: Any, message: str) 
     assert status == 400
     assert message in json.dumps(answer)
     assert client.complete({"music": 1.0})[0] == 200
+
+
+def test_beam_search_is_refused_where_it_would_run_unsteered(client: Client) -> None:
+    body: dict[str, Any] = {"model": "m", "prompt": IDS, "max_tokens": 3, "temperature": 0, "n": 2}
+    body["use_beam_search"] = True
+    assert client.call("POST", "/v1/completions", body)[0] == 200
+    body["vllm_xargs"] = {"steering": json.dumps({"music": 1.0})}
+    status, answer = client.call("POST", "/v1/completions", body)
+    assert status == 400
+    assert "beam search cannot be steered" in json.dumps(answer)
 
 
 def test_steerings_come_and_go_over_http(

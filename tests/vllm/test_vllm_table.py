@@ -67,6 +67,18 @@ def test_each_row_gets_the_input_of_its_own_laws_and_all_others_keep_every_bit()
         assert int(found.fired[block]) == 1
 
 
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 1e15), (torch.float16, 1e3)])
+def test_a_push_stays_within_what_the_numbers_hold(dtype: torch.dtype, most: float) -> None:
+    found = table()
+    found.add("a", matrices("a", feedback=law(0, 1)))
+    found.set_slot(1, {"a/feedback": [[3e38]] * BLOCKS})
+    found.put(Rows(np.ones(1, dtype=np.int64), np.arange(8)[None] == 0))
+    y, x = (one[:1].to(dtype) for one in states(0))
+    steer(y, x, *found.at(0))
+    assert y.isfinite().all()
+    assert float(y.abs().max()) <= 1.01 * most
+
+
 def test_rows_of_an_earlier_pass_are_forgotten() -> None:
     found = table()
     found.add("a", matrices("a", feedback=law(0, 1)))

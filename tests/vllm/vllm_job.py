@@ -1,9 +1,11 @@
-"""One engine of vLLM in a process of its own: a JSON job in, its outputs out.
+"""Engines of vLLM, one after the other in a process of their own: a JSON job in, its outputs out.
 
-    {"model": FOLDER, "engine": {...}, "steps": [STEP, ...]}
+    {"model": FOLDER, "engines": [{"engine": {...}, "steps": [STEP, ...]}, ...]}
 
 A step is `{"generate": [{"ids": [...], "steering": {...}}, ...], "tokens": COUNT}`, or
-`{"add": [NAME, FOLDER]}`, `{"remove": NAME}`, `{"names": true}`. Its answer is a list with, for
+`{"add": [NAME, FOLDER]}`, `{"remove": NAME}`, `{"names": true}`, or `{"reset": true}`, which
+empties the prefix cache; or `{"enqueue": [REQUEST, ...], "tokens": COUNT}`, whose requests wait
+until there is `{"finish": true}`. Its answer is a list with, for
 each request, its ids, the tokens and the log-probabilities of the whole vocabulary at each; or the
 error's text. A request that is `"behind": STEP` goes on after what that step's first request wrote.
 """
@@ -13,22 +15,32 @@ import sys
 from typing import Any
 
 
-def main(job: dict[str, Any]) -> dict[str, Any]:
-    """Run every step and say what came out."""
+def main(job: dict[str, Any]) -> list[dict[str, Any]]:
+    """What came out of every engine."""
+    return [outputs(job["model"], one["engine"], one["steps"]) for one in job["engines"]]
+
+
+def outputs(model: str, changed: dict[str, Any], steps: list[dict[str, Any]]) -> dict[str, Any]:
+    """Run every step of one engine and say what came out."""
     from vllm import LLM
+    from vllm.distributed import cleanup_dist_env_and_memory
 
     engine = {"enforce_eager": True, "dtype": "float32", "max_model_len": 256, "seed": 0}
     engine |= {"skip_tokenizer_init": True, "max_logprobs": -1, "max_num_seqs": 16}
     engine |= {"gpu_memory_utilization": 0.1, "disable_log_stats": False}
-    llm = LLM(job["model"], **{**engine, **job.get("engine", {})})
+    llm = LLM(model, **{**engine, **changed})
+    before = preempted(llm)
     answers: list[Any] = []
-    for one in job["steps"]:
+    for one in steps:
         for request in one.get("generate", []):
             if "behind" in request:
                 earlier = answers[request["behind"]][0]
                 request["ids"] = earlier["ids"] + earlier["tokens"]
         answers.append(step(llm, one))
-    return {"steps": answers, "preempted": preempted(llm)}
+    found = {"steps": answers, "preempted": preempted(llm) - before}
+    del llm
+    cleanup_dist_env_and_memory()
+    return found
 
 
 def step(llm: Any, one: dict[str, Any]) -> Any:
@@ -43,18 +55,26 @@ def step(llm: Any, one: dict[str, Any]) -> Any:
             return plugin.add(llm, *one["add"])
         if "remove" in one:
             return plugin.remove(llm, one["remove"])
+        if "reset" in one:
+            return bool(llm.reset_prefix_cache())
         if "names" in one:
             return list(plugin.names(llm))
-        return generate(llm, one["generate"], one["tokens"])
+        if "enqueue" in one:
+            llm.enqueue(*asked(one["enqueue"], one["tokens"]), use_tqdm=False)
+            return None
+        if "finish" in one:
+            return written(llm.wait_for_completion(use_tqdm=False))
+        done = llm.generate(*asked(one["generate"], one["tokens"]), use_tqdm=False)
+        return written(done)
     except (SteersmanError, VLLMClientError) as error:
         return {"error": f"{type(error).__name__}: {error}"}
 
 
-def generate(llm: Any, requests: list[dict[str, Any]], tokens: int) -> list[dict[str, Any]]:
-    """Greedy tokens of a batch, with all log-probabilities."""
+def asked(requests: list[dict[str, Any]], tokens: int) -> tuple[list[Any], list[Any]]:
+    """Prompts, and that greedy tokens are wanted behind them, with all log-probabilities."""
     from vllm import SamplingParams
 
-    def asked(one: dict[str, Any]) -> Any:
+    def params(one: dict[str, Any]) -> Any:
         steering = one.get("steering")
         extra = None if steering is None else {"steering": steering}
         return SamplingParams(
@@ -67,7 +87,11 @@ def generate(llm: Any, requests: list[dict[str, Any]], tokens: int) -> list[dict
         )
 
     prompts = [{"prompt_token_ids": one["ids"]} for one in requests]
-    done = llm.generate(prompts, [asked(one) for one in requests], use_tqdm=False)
+    return prompts, [params(one) for one in requests]
+
+
+def written(done: list[Any]) -> list[dict[str, Any]]:
+    """What vLLM answered, as plain data."""
     return [
         {
             "ids": list(one.prompt_token_ids),

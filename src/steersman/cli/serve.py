@@ -66,10 +66,18 @@ def serve(
     ] = 4.0,
     dtype: Dtype = "auto",
     device_map: DeviceMap = None,
+    vllm_args: Annotated[
+        str | None,
+        typer.Option(
+            "--vllm-args",
+            metavar="JSON",
+            help="Arguments of vLLM's engine, with --engine vllm.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Serve a model to any OpenAI client, every request with steerings of its own."""
-    from steersman.cli.models import open_model
-    from steersman.serving.engines import engine_named
+    from steersman.cli.engines import opened, read_arguments
     from steersman.serving.limits import Limits
     from steersman.serving.registry import Registry
     from steersman.serving.running import open_socket, run
@@ -77,21 +85,19 @@ def serve(
 
     folders, key = _folders(steering or ()), _key(key_file)
     limits = Limits(running=batch_size, waiting=queue, timeout=timeout, strength=strength)
-    make = engine_named(engine)
+    arguments = read_arguments(engine, vllm_args)
     listening = open_socket(host, port, limits.idle)
     try:
-        made = make(*open_model(model, dtype, device_map), limits)
-        try:
+        with opened(engine, model, dtype, device_map, limits, arguments) as made:
             registry = Registry(made, folders, shelf)
             service = Service(made, registry, name or _name(model), limits, key)
             listening.listen()  # who comes from now on waits until the first turn
             where = f"http://{host}:{listening.getsockname()[1]}"
             note(f"serving {service.name} at {where}/v1, {_steered(registry)}")
+            note(f"try it in a browser at {where}/")
             if key is None:
                 note(f"anyone who reaches {where} may use it: set {KEY} to ask for a key.")
             run(service, listening)
-        finally:
-            made.close()
     finally:
         listening.close()
 

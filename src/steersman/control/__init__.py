@@ -11,6 +11,7 @@ from steersman.control.authority import (
 )
 from steersman.control.barrier import Barrier, LinearBarrier, UnitBarrier
 from steersman.control.bounds import Remainder, error_bound
+from steersman.control.by_place import ByPlace
 from steersman.control.capped import Capped, CappedState
 from steersman.control.conformal import conformal_bound, prompts_needed
 from steersman.control.curve import CurveLaw
@@ -106,6 +107,7 @@ __all__ = [
     "NormKept",
     "Softly",
     "TurnLaw",
+    "ByPlace",
     "Capped",
     "CappedState",
     "Effort",

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from steersman.control.law import Law, Reads, State
+from steersman.control.law import Law, Places, Reads, State
 
 
 class Around(Law[State]):
@@ -53,6 +53,11 @@ class Around(Law[State]):
     def init(self, rows: int) -> State:
         """The law's state before block 0."""
         state: State = self.law.init(rows)
+        return state
+
+    def begin(self, rows: int, places: Places) -> State:
+        """The same, the law told where the rows are."""
+        state: State = self.law.begin(rows, places)
         return state
 
     def held_back(self, state: State) -> Bool[Tensor, " rows"] | None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from steersman.control.around import Around
 from steersman.control.checks import require_positive
-from steersman.control.law import Law, State
+from steersman.control.law import Law, Places, State
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +57,10 @@ class Capped(Around[CappedState[State]], Generic[State]):
     def init(self, rows: int) -> CappedState[State]:
         """The law's state before block 0; nothing was held back yet."""
         return CappedState(self.law.init(rows))
+
+    def begin(self, rows: int, places: Places) -> CappedState[State]:
+        """The same, told where the rows are."""
+        return CappedState(self.law.begin(rows, places))
 
     def held_back(self, state: CappedState[State]) -> Bool[Tensor, " rows"] | None:
         """The rows whose last input was shortened, here or by the law itself."""

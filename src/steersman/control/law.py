@@ -8,18 +8,20 @@ A law never knows where its reference `s_t` comes from, and never holds state: `
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, Literal, TypeVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from steersman.control.checks import require_blocks, require_pair, require_shape
 from steersman.errors import InputError
 
 State = TypeVar("State")
+Places = Callable[[], Int[Tensor, " rows"]]
 Reads = Literal["input", "output"]
 
 
@@ -62,6 +64,15 @@ class Law(ABC, Generic[State]):
     @abstractmethod
     def init(self, rows: int) -> State:
         """The state before block 0, for so many rows."""
+
+    def begin(self, rows: int, places: Places) -> State:
+        """The same for tokens of texts; only laws to which it matters ask where in them.
+
+        Args:
+            rows: how many.
+            places: tells each row's place in its text, counted from 0 and without padding.
+        """
+        return self.init(rows)
 
     def step(
         self,

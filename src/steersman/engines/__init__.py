@@ -2,6 +2,7 @@
 
 from steersman.engines.caches import empty_cache, joinable, rows_of, stacked
 from steersman.engines.channel import AtPrompt, Channel, Made
+from steersman.engines.last import Last
 from steersman.engines.run import Run
 from steersman.engines.standing import Standing
 from steersman.engines.token_ids import TokenIds
@@ -12,6 +13,7 @@ from steersman.engines.trace import Trace
 __all__ = [
     "AtPrompt",
     "Channel",
+    "Last",
     "Made",
     "Run",
     "Standing",

@@ -1,7 +1,9 @@
 """One steering in one forward pass: its rows and tokens, and its law's state."""
 
+from functools import partial
+
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from steersman.engines.channel import Channel
@@ -50,7 +52,7 @@ class Lane:
         self.start: Tensor | None = None
         self.reached: Tensor | None = None
         self.denied: Tensor | None = None
-        self.state = channel.law.init(self.count)
+        self.state = channel.law.begin(self.count, partial(self._places, window))
         self.observed: dict[int, Tensor] = {}
         self.nominal: dict[int, Tensor] = {}
         self.inside: dict[int, Tensor] = {}
@@ -191,6 +193,11 @@ class Lane:
         if kept:
             self.inside[block] = u
         return self._placed(z, u)
+
+    def _places(self, window: Window) -> Int[Tensor, " rows"]:
+        """Where in its text each of its tokens is."""
+        places = window.places
+        return (places if self.rows is None else places[self.rows]).flatten()
 
     def _wanted(self, channel: Channel, block: int) -> Tensor:
         """Where every token's observations should be at a block."""

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from steersman.control import Units
+from steersman.engines.last import Last
 from steersman.engines.trace import Trace
 from steersman.errors import InputError
 
@@ -179,6 +180,29 @@ class Recorder:
         else:
             effort = torch.linalg.vector_norm(torch.as_tensor(kept.u), dim=-1)
         return _Part(feature, kept.setpoint, effort, kept.nominal)
+
+    @torch.no_grad()
+    def last(self) -> Last | None:
+        """The last token of the last pass; None where nothing is watched after the last block.
+
+        Only this one state is projected, and what is kept for the trace stays as it is.
+
+        Raises:
+            InputError: nothing has run yet.
+        """
+        if not self._passes:
+            raise InputError("nothing was recorded: run the model inside the `with` block first.")
+        if len(self._watch) == len(self._scale.norm):
+            return None
+        one = self._passes[-1]
+        if one.kept:
+            kept = one.kept[-1]
+            x, v = kept.x[-1, :, -1], self._watch[-1].to(kept.x.device)
+            feature, nominal = x.to(v.dtype) @ v, kept.nominal
+        else:
+            feature, nominal = one.parts[-1].feature[-1, :, -1], one.parts[-1].nominal
+        here = None if nominal is None else nominal[-1, :, -1].cpu()
+        return Last(feature.cpu(), here, one.steered[:, -1].cpu())
 
     def traces(self) -> tuple[Trace, ...]:
         """The record so far, a feature each; a pass that did not reach the last block is left out.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from steersman.engines.channel import Channel
+from steersman.engines.last import Last
 from steersman.engines.recorder import Recorder
 from steersman.engines.trace import Trace
 from steersman.errors import InputError
@@ -47,3 +48,13 @@ class Records:
         if not self._sequences:
             raise InputError("nothing was recorded: run the model inside the `with` block first")
         return tuple(trace for one in self._sequences[sequence] for trace in one.traces())
+
+    def last(self) -> tuple[Last | None, ...]:
+        """The last token of the last pass, as in `Run.last`.
+
+        Raises:
+            InputError: nothing ran yet, or nothing is recorded.
+        """
+        if not self.latest:
+            raise InputError("nothing was recorded: attach with trace=True and run the model first")
+        return tuple(one.last() for one in self.latest)

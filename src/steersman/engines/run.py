@@ -19,6 +19,7 @@ from steersman.engines.conditions import Conditions
 from steersman.engines.corrections import Corrections
 from steersman.engines.deciding import run_bare
 from steersman.engines.inside import Inside
+from steersman.engines.last import Last
 from steersman.engines.mirror import Mirror
 from steersman.engines.nominal import NominalRun
 from steersman.engines.passing import Pass
@@ -164,6 +165,14 @@ class Run:
             InputError: nothing ran yet, or the run was attached with `trace=False`.
         """
         return self._records.traces(sequence)
+
+    def last(self) -> tuple[Last | None, ...]:
+        """Where each steering's features are at the last token of the last pass; see `Last`.
+
+        Raises:
+            InputError: nothing ran yet, or the run was attached with `trace=False`.
+        """
+        return self._records.last()
 
     def resume(self, standing: Standing) -> None:
         """Go on with rows that another run has left, before the first pass of this one.

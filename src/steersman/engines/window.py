@@ -54,6 +54,11 @@ class Window:
             return self.mask[:, : self.first].bool().sum(dim=1).to(self.valid.device)
         return torch.full((self.batch,), self.first, device=self.valid.device)
 
+    @property
+    def places(self) -> Int[Tensor, "batch length"]:
+        """Where in its row's text each token is, counted from 0; padding does not count."""
+        return (self.before[:, None] + self.valid.cumsum(dim=1) - 1).clamp(min=0)
+
 
 def read_window(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Window:
     """The window of a call `model(*args, **kwargs)`.

@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
+
+from steersman.control import Absolute, ByPlace, Reference, Target, Units
 from steersman.gating import Gate
 from steersman.methods.about import About
 from steersman.methods.added import BlockAddition
 from steersman.methods.controller import Controller
 from steersman.methods.evidence import Evidence
+from steersman.training import Bench, Written
 
 
 @dataclass(frozen=True)
@@ -43,53 +47,76 @@ class CAA(BlockAddition):
 
 @dataclass(frozen=True)
 class ActAdd(BlockAddition):
-    """ActAdd: the difference of a pair of prompts, added at the front of the prompt and kept there.
+    """ActAdd: what a pair of prompts differs by at each place, added at that place of the prompt.
 
-        y <- y + target coefficient (mean x of the desired prompt - mean x of the other)
+        y_i <- y_i + target coefficient (mean y_i of the desired - mean y_i of the others)
 
-    It acts at as many tokens at the front of a prompt as the longest example has; what is generated
-    reads them through attention. One pair is enough.
-
-    Published is a vector for every place: that of the i-th token of the pair, the shorter prompt
-    padded, added to the i-th token of the prompt. A steering has one vector a block, so here every
-    place gets their mean. It is another push, and the published numbers do not carry over: in the
-    wind tunnel target 1 changes nothing that could be measured, and target 5 does.
+    for every place `i` that the examples have. Special tokens count like others, and shorter
+    examples are filled up with spaces behind their end. What is generated reads the pushes through
+    attention. One pair is enough; of several the means are taken. Examples that begin alike differ
+    by nothing there: let them differ from their first words on.
 
     Args:
         block: where to add; -1 is 5/48 of the depth, the input of layer 6 of GPT-2-XL.
-        coefficient: by what the difference is multiplied.
+        coefficient: by what the differences are multiplied.
 
     Source:
         Steering Language Models With Activation Engineering (arXiv 2308.10248),
-        https://github.com/montemac/activation_additions.
+        https://github.com/montemac/activation_additions. Where a space is not one token of its own,
+        the padding token stands in for it.
     """
 
     name: ClassVar[str] = "actadd"
     about: ClassVar[About] = About(
-        paper="ActAdd, arXiv 2308.10248, one vector for all places",
-        direction="mean difference",
+        paper="ActAdd, arXiv 2308.10248",
+        direction="difference, place by place",
         setpoint="offset",
         controller="none",
-        verified="the vector added by a hook; weak: target 5 in the wind tunnel",
-        unmoved="it does from target 5 on",
+        verified="the differences added by a hook, place by place",
+        unmoved="it acts at the front of a prompt alone; targets 6 and -2 both lower the score a "
+        "little",
     )
     tokens: ClassVar[str] = "prompt"
     depth: ClassVar[float | None] = 5 / 48
     positions: ClassVar[str | None] = "all"
     in_units: ClassVar[bool] = False
     trains: ClassVar[bool] = True
-    """Nothing is trained; how long the examples are is known there."""
+    """Nothing is trained; the examples are read once more, filled up."""
 
     coefficient: float = 5.0
 
     def solve(self, evidence: Evidence) -> Controller:
-        """A schedule with one row."""
-        found = super().solve(evidence)
-        return Controller.schedule(self.coefficient * found.plan[..., 0])
+        """What each place is pushed by.
+
+        Raises:
+            InputError: no model to read from, or a block that does not exist.
+        """
+        bench, block = evidence.require_bench(self.name), self.place(evidence)
+        count = len(bench.desired)
+        states = torch.stack(bench.tokens(_filled(bench), block))
+        C = states.new_zeros(evidence.direction.blocks, *states.shape[1:])
+        C[block] = self.coefficient * (states[:count].mean(0) - states[count:].mean(0))
+        return Controller.of_own(evidence.direction.contrast[:-1], {"inputs": C})
+
+    def law(self, controller: Controller) -> ByPlace:
+        """The schedule of every place."""
+        return ByPlace(controller.own["inputs"])
+
+    def relative(self, strength: Target, controller: Controller) -> tuple[Reference, Units]:
+        """How much is added."""
+        return Absolute(strength), Units.plain(len(controller.plan))
 
     def gated(self, evidence: Evidence) -> Gate:
         """The front of the prompt, as long as the longest example is."""
         if evidence.bench is None:
             return Gate()
-        written = (*evidence.bench.desired, *evidence.bench.undesired)
-        return Gate(tokens=f"prompt:first:{max(len(one.ids) for one in written)}")
+        return Gate(tokens=f"prompt:first:{len(_filled(evidence.bench)[0].ids)}")
+
+
+def _filled(bench: Bench) -> list[Written]:
+    """All examples, the shorter ones filled up to the length of the longest, read everywhere."""
+    every = (*bench.desired, *bench.undesired)
+    longest = max(len(one.ids) for one in every)
+    gap = bench.pad_id if bench.space is None else bench.space
+    ids = [one.ids + (gap,) * (longest - len(one.ids)) for one in every]
+    return [Written(one, 1, tuple(range(longest))) for one in ids]

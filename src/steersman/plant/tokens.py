@@ -209,6 +209,17 @@ def special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     return frozenset(tokenizer.all_special_ids) - unknown
 
 
+def only_id(tokenizer: PreTrainedTokenizerBase, text: str) -> int | None:
+    """The id of a text that is one token; None where it is none, or several.
+
+    Args:
+        tokenizer: of the model.
+        text: what to write.
+    """
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    return ids[0] if len(ids) == 1 else None
+
+
 def ordinary_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """The ids that do stand for text, in order.
 

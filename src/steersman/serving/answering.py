@@ -104,6 +104,8 @@ class Form:
         choice["finish_reason"] = piece.reason
         if piece.report is not None:
             choice["steering_report"] = piece.report
+        if piece.readings:
+            choice["steering_tokens"] = piece.readings
         return _data(self._chunk([choice]))
 
     def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
@@ -146,4 +148,5 @@ def _common(piece: Piece) -> dict[str, Any]:
         "index": piece.index,
         "finish_reason": piece.reason or "stop",
         "steering_report": piece.report,
+        "steering_tokens": piece.readings or None,
     }

@@ -25,6 +25,7 @@ except ImportError as missing:
 from steersman.serving.completions import completions_router
 from steersman.serving.guard import Guard
 from steersman.serving.listing import listing_router, steerings_router
+from steersman.serving.playground import playground_router
 from steersman.serving.service import Service
 
 _log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ def create_app(service: Service) -> Guard:
     app.include_router(completions_router(service))
     app.include_router(listing_router(service))
     app.include_router(steerings_router(service))
+    app.include_router(playground_router())
     _tell_errors(app)
     return Guard(app, service)
 

@@ -31,8 +31,13 @@ class Job:
     prompt_tokens: int
 
 
-def job_of(service: Service, request: ChatRequest | CompletionRequest) -> Job:
+def job_of(service: Service, request: ChatRequest | CompletionRequest, client: str = "") -> Job:
     """What a request asks for; may take a while for a long prompt.
+
+    Args:
+        service: what all requests share.
+        request: the fields of this one.
+        client: who asks.
 
     Raises:
         RequestError: something in it cannot be done; says what.
@@ -51,7 +56,10 @@ def job_of(service: Service, request: ChatRequest | CompletionRequest) -> Job:
     engine = service.engine
     prompts = [encode_prompt(engine.tokenizer, one, engine.vocabulary, param) for one in given]
     generations = tuple(
-        Generation(prompt, sampling, strengths, request.steering_report)
+        Generation(
+            *(prompt, sampling, strengths, request.steering_report, request.steering_tokens),
+            client=client,
+        )
         for index, prompt in enumerate(prompts)
         for sampling in _samplings(
             request, room_for(engine, prompt, _wanted(request), param), index

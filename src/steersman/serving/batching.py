@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from steersman.engines import Channel, Run, Standing, empty_cache, rows_of, stacked
 from steersman.plant import Blocks, accepts, input_device
 from steersman.request import Request
+from steersman.serving.readings import Readings, readings_of
 from steersman.serving.row import Row, Served
 
 Logits = Float[Tensor, "rows vocabulary"]
@@ -142,6 +143,22 @@ class Batch:
         mask = torch.cat([state.mask, torch.ones_like(ids)], dim=1)
         return self._forward(ids, mask)
 
+    def readings(self) -> list[Readings | None]:
+        """Where each row's features are in the state that its next token is chosen from."""
+        if not any(row.request.readings for row in self.rows):
+            return [None] * len(self.rows)
+        found: list[list[Any]] = [[] for _ in self.rows]
+        lasts = () if self._run is None else self._run.last()
+        for served, last in zip(self._served, lasts, strict=True):
+            for index, row in enumerate(self._rows_of(served)):
+                if self.rows[row].request.readings:
+                    asked = self.rows[row].steerings[served]
+                    found[row] += readings_of(served, asked, last, index)
+        return [
+            tuple(read) if row.request.readings else None
+            for row, read in zip(self.rows, found, strict=True)
+        ]
+
     def kept(self, rows: Sequence[int]) -> "Batch":
         """A batch of some of the rows; this one is over."""
         if len(rows) == len(self.rows):
@@ -208,7 +225,7 @@ class Batch:
             return
         plant = self._plant
         channels = tuple(self._channel(one) for one in self._served)
-        traced = any(row.recording is not None for row in self.rows)
+        traced = any(row.watched for row in self.rows)
         run = Run(plant.model, plant.blocks, channels, prompts=len(self.rows), trace=traced)
         self._run = run.__enter__()
 

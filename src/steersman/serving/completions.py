@@ -49,7 +49,8 @@ async def _answer(
     service: Service, asked: ChatRequest | CompletionRequest, request: Request
 ) -> Response:
     loop = asyncio.get_running_loop()
-    job = await loop.run_in_executor(service.worker, job_of, service, asked)
+    client = request.client.host if request.client else ""
+    job = await loop.run_in_executor(service.worker, job_of, service, asked, client)
     usage = asked.stream_options is not None and asked.stream_options.include_usage
     form = Form(asked.model, isinstance(asked, ChatRequest), usage)
     try:

@@ -13,7 +13,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     413: _ERROR | {"description": "The request is too large."},
     429: _ERROR | {"description": "Too many requests wait already."},
     500: _ERROR | {"description": "Something went wrong here."},
-    503: _ERROR | {"description": "The server is shutting down."},
+    503: _ERROR | {"description": "The server is shutting down, or its engine has ended."},
     504: _ERROR | {"description": "The answer took too long."},
 }
 STREAM: dict[str, Any] = {

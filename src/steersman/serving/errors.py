@@ -7,6 +7,9 @@ from typing import Any, ClassVar
 
 from steersman.errors import SteersmanError
 
+LONGEST = 2000
+"""Characters of a message; one that quotes a request or a file has no end of its own."""
+
 
 class RequestError(SteersmanError):
     """A request that is not answered; says to the client why.
@@ -32,7 +35,7 @@ class RequestError(SteersmanError):
         """What the client is sent."""
         return {
             "error": {
-                "message": plain(str(self)),
+                "message": plain(str(self))[:LONGEST],
                 "type": self.type,
                 "param": None if self.param is None else plain(self.param),
                 "code": self.code,
@@ -106,6 +109,14 @@ class StoppingError(RequestError):
     status = 503
     type = "server_error"
     usual = "shutting_down"
+
+
+class LostEngineError(RequestError):
+    """The engine has ended, and nothing can be answered any more."""
+
+    status = 503
+    type = "server_error"
+    usual = "engine_lost"
 
 
 class TimedOutError(RequestError):

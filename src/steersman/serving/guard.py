@@ -10,9 +10,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from steersman.serving.errors import KeyRefusedError, RequestError, TooLargeError
 from steersman.serving.leaving import ClientGoneError
+from steersman.serving.playground import PATHS
 from steersman.serving.service import Service
 
-OPEN = frozenset({"/health"})
+OPEN = PATHS | {"/health"}
 """What may be asked without a key."""
 
 
@@ -48,8 +49,10 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
             try:
-                # A client that reads nothing fills every buffer, and then this waits.
-                await asyncio.wait_for(send(message), self._service.limits.idle)
+                # A client that reads nothing fills every buffer, and then this waits. `wait_for`
+                # would lose a cancellation that comes as the message has been sent.
+                async with asyncio.timeout(self._service.limits.idle):
+                    await send(message)
             except TimeoutError:
                 raise ClientGoneError from None
 
@@ -83,7 +86,8 @@ class Guard:
         body = bytearray()
         while True:
             try:
-                message = await asyncio.wait_for(receive(), limits.idle)
+                async with asyncio.timeout(limits.idle):
+                    message = await receive()
             except TimeoutError:
                 raise SlowClientError(
                     f"nothing of the request came for {limits.idle:g} seconds."

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from steersman.serving.documented import ERRORS
+from steersman.serving.errors import LostEngineError
 from steersman.serving.openai_schema import (
     LoadRequest,
     Model,
@@ -29,11 +30,17 @@ def listing_router(service: Service) -> APIRouter:
     async def models() -> ModelList:
         """The model, and the model with each steering at strength 1."""
         names = (service.name, *(f"{service.name}+{one}" for one in _plain(service)))
-        return ModelList(data=[Model(id=name, created=service.created) for name in names])
+        chat = bool(getattr(service.engine.tokenizer, "chat_template", None))
+        return ModelList(
+            data=[Model(id=name, created=service.created, chat=chat) for name in names]
+        )
 
-    @router.get("/health")
+    @router.get("/health", responses={503: ERRORS[503]})
     async def health() -> dict[str, str]:
-        """Whether the server is there."""
+        """Whether the server is there and its engine can answer."""
+        failure = service.engine.failure
+        if failure is not None:
+            raise LostEngineError(failure)
         return {"status": "ok"}
 
     @router.get("/metrics", response_class=Response, responses=ERRORS)
@@ -59,7 +66,11 @@ def steerings_router(service: Service) -> APIRouter:
         names = await loop().run_in_executor(service.worker, registry.known)
         loaded = registry.loaded
         every = sorted({*names, *loaded})
-        return SteeringList(data=[_object(name, loaded.get(name)) for name in every])
+        return SteeringList(
+            data=[_object(name, loaded.get(name)) for name in every],
+            max_strength=service.limits.strength,
+            max_steerings=service.limits.steerings,
+        )
 
     @router.post("")
     async def load(asked: LoadRequest) -> SteeringObject:
@@ -90,4 +101,6 @@ def _object(name: str, info: SteeringInfo | None) -> SteeringObject:
         method=info.method,
         features=list(info.features),
         summary=info.summary,
+        needs_all=info.needs_all,
+        in_units=info.in_units,
     )

@@ -44,12 +44,14 @@ class Asked(_Strict):
         model: the model that is served, perhaps with steerings behind it: `base+calm:0.8`.
         steering: the strength of each steering in natural units, or of each of its features.
         steering_report: tell what each steering was asked for and what it did.
+        steering_tokens: tell of each token where the features were in the state it was chosen from.
         seed: the same request with the same seed has the same answer.
     """
 
     model: str
     steering: dict[str, Strength | dict[str, Strength]] | None = None
     steering_report: bool = False
+    steering_tokens: bool = False
     max_tokens: Annotated[int, Field(strict=True, ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -149,11 +151,45 @@ class Report(BaseModel):
     blocks: dict[str, list[float | None]] | None = None
 
 
+class Reading(BaseModel):
+    """Where one feature was in the state that a token was chosen from, in natural units.
+
+    Attributes:
+        feature: its name, as requests give it.
+        steered: whether that state was steered; null where it is not known.
+        setpoint: where it was wanted after the last block; null where the law states no value.
+        reached: where it was.
+        unsteered: where it would have been without steering; null where no unsteered run is at
+            hand, as for a plan.
+    """
+
+    feature: str
+    steered: bool | None = None
+    setpoint: float | None = None
+    reached: float | None = None
+    unsteered: float | None = None
+
+
+class TokenReport(BaseModel):
+    """A token of an answer; in a stream it comes in the choice whose text it is.
+
+    Attributes:
+        id: of the token.
+        text: what became certain with it, which may be nothing, or more than its own.
+        features: one for each feature that has a strength; null where the engine cannot tell.
+    """
+
+    id: int
+    text: str
+    features: list[Reading] | None = None
+
+
 class _Choice(BaseModel):
     index: int
     finish_reason: Literal["stop", "length"]
     logprobs: None = None
     steering_report: list[Report] | None = None
+    steering_tokens: list[TokenReport] | None = None
 
 
 class Said(BaseModel):
@@ -198,12 +234,17 @@ class Completion(_Answer):
 
 
 class Model(BaseModel):
-    """A name that requests may give as their model."""
+    """A name that requests may give as their model.
+
+    Attributes:
+        chat: whether it has a chat template; without one, conversations are refused.
+    """
 
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: Literal["steersman"] = "steersman"
+    chat: bool
 
 
 class ModelList(BaseModel):
@@ -222,6 +263,9 @@ class SteeringObject(BaseModel):
         method: how it was made, where it is loaded.
         features: what it steers, where it is loaded.
         summary: a few words for a person, where it is loaded.
+        needs_all: whether every feature has to be given a strength, as where it holds each at a
+            value; then 0 is a value like any other, and not unsteered.
+        in_units: whether one unit of strength is one natural unit of the feature.
     """
 
     id: str
@@ -230,13 +274,22 @@ class SteeringObject(BaseModel):
     method: str | None = None
     features: list[str] | None = None
     summary: str | None = None
+    needs_all: bool | None = None
+    in_units: bool | None = None
 
 
 class SteeringList(BaseModel):
-    """All of them."""
+    """All of them.
+
+    Attributes:
+        max_strength: the largest that may be asked for, either way.
+        max_steerings: how many a request may have.
+    """
 
     object: Literal["list"] = "list"
     data: list[SteeringObject]
+    max_strength: float
+    max_steerings: int
 
 
 class ErrorDetail(BaseModel):

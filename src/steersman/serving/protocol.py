@@ -41,12 +41,16 @@ class Generation:
         sampling: how to choose.
         steering: what steers it; empty is the bare model.
         report: whether to record what the steerings do.
+        readings: whether each token is to come with where the features were.
+        client: who asks; where answers have to wait, clients take turns.
     """
 
     prompt: tuple[int, ...]
     sampling: Sampling
     steering: Strengths = field(default_factory=dict)
     report: bool = False
+    readings: bool = False
+    client: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,12 @@ class Token:
 
     Args:
         id: its id; never that of the end of the answer.
+        features: where the features of its steerings were in the state that it was chosen from;
+            None where that was not asked for, or the engine cannot tell.
     """
 
     id: int
+    features: tuple[Mapping[str, Any], ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +73,8 @@ class Finished:
 
     Args:
         reason: "stop" where the model ended its answer, "length" where it was cut.
-        report: what each steering did, feature by feature, where that was asked for.
+        report: what each steering did, feature by feature; None where that was not asked for, or
+            the engine cannot tell.
     """
 
     reason: Reason
@@ -111,6 +119,7 @@ class SteeringInfo:
         features: what it steers; one feature of a plain name is asked for by the steering's.
         needs_all: whether every feature has to be given a strength.
         summary: a line or two for a person.
+        in_units: whether one unit of strength is one natural unit of the feature.
     """
 
     name: str
@@ -118,6 +127,7 @@ class SteeringInfo:
     features: tuple[str, ...]
     needs_all: bool
     summary: str
+    in_units: bool = True
 
 
 @dataclass(frozen=True)
@@ -153,6 +163,10 @@ class Engine(Protocol):
     def load(self) -> Load:
         """How busy it is now."""
 
+    @property
+    def failure(self) -> str | None:
+        """Why it can answer nothing any more; None while it can."""
+
     def submit(self, request: Generation) -> Answer:
         """Begin an answer, or let it wait; called in an event loop, and returns at once.
 
@@ -160,6 +174,7 @@ class Engine(Protocol):
             BusyError: as many wait as may.
             StoppingError: the engine is closing.
             NotThereError: no such steering is loaded.
+            LostEngineError: it can answer nothing any more.
         """
 
     def add(self, name: str, folder: Path) -> SteeringInfo:

@@ -33,6 +33,7 @@ class _Piece(NamedTuple):
 
     feature: Tensor
     setpoint: Tensor
+    nominal: Tensor
     effort: Tensor
     final: Tensor
     unsteered: Tensor
@@ -70,6 +71,7 @@ class Recording:
         piece = _Piece(
             trace.natural(trace.feature)[row],
             trace.natural(trace.setpoint)[row],
+            _nominal(trace)[row],
             trace.effort[row],
             natural(None if trace.final is None else trace.final[row]),
             natural(None if trace.nominal is None else trace.nominal[row, -1]),
@@ -87,17 +89,16 @@ class Recording:
 
     def _feature(self, served: Named, name: str, strength: float) -> dict[str, Any]:
         pieces = self._pieces.get((served, name), [])
-        alone = len(served.steering.features.names) == 1
         found = {
             "steering": served.name,
-            "feature": served.name if alone else f"{served.name}.{name}",
+            "feature": feature_called(served, name),
             "strength": strength,
             "tokens": sum(piece.final.numel() for piece in pieces),
         }
         if not found["tokens"]:
             return found
         joined = _Piece(*(torch.cat(values, dim=-1) for values in zip(*pieces, strict=True)))
-        asked = _asked(served.steering, joined, strength)
+        asked = asked_of(served.steering, joined.unsteered, strength)
         return found | {
             "setpoint": _mean(asked),
             "reached": _mean(joined.final),
@@ -107,19 +108,41 @@ class Recording:
             "blocks": {
                 "setpoint": _means(joined.setpoint),
                 "reached": _means(joined.feature),
+                "unsteered": _means(joined.nominal),
                 "effort": _means(joined.effort),
             },
         }
 
 
-def _asked(steering: Steering, piece: _Piece, strength: float) -> Float[Tensor, " tokens"]:
-    """Where each token was wanted after the last block; NaN where the law states no value of it."""
+def asked_of(
+    steering: Steering, unsteered: Float[Tensor, "*tokens"], strength: float
+) -> Float[Tensor, "*tokens"]:
+    """Where tokens were wanted after the last block; NaN where the law states no value of it.
+
+    Args:
+        steering: what steers.
+        unsteered: where they would have been without it, in natural units; NaN where unknown.
+        strength: what was asked for.
+    """
     method = steering.method
     if not method.in_units:
-        return torch.full_like(piece.final, torch.nan)
+        return torch.full_like(unsteered, torch.nan)
     if method.reference == "absolute":
-        return torch.full_like(piece.final, strength)
-    return piece.unsteered + strength
+        return torch.full_like(unsteered, strength)
+    return unsteered + strength
+
+
+def feature_called(served: Named, name: str) -> str:
+    """What clients call a feature: by its steering's name where that has no other."""
+    alone = len(served.steering.features.names) == 1
+    return served.name if alone else f"{served.name}.{name}"
+
+
+def _nominal(trace: Trace) -> Float[Tensor, "rows blocks tokens"]:
+    """The features of the unsteered run at the inputs of the blocks; NaN where there was none."""
+    if trace.nominal is None:
+        return torch.full_like(trace.feature, torch.nan)
+    return trace.natural(trace.nominal[:, :-1])
 
 
 def _mean(values: Tensor, *, root: bool = False) -> float | None:

@@ -12,8 +12,7 @@ from steersman.errors import InputError, SteersmanError
 from steersman.serving.errors import NotThereError, RequestError
 from steersman.serving.parsing import require_name
 from steersman.serving.protocol import Engine, SteeringInfo
-
-_MANIFEST = "steering.json"
+from steersman.serving.shelf import lying_on, require_plain
 
 
 class Registry:
@@ -67,6 +66,8 @@ class Registry:
                     "name",
                     "steering_not_found",
                 )
+            if name not in self._folders:
+                require_plain(name, folder)
             try:
                 info = self._engine.add(name, folder)
             except SteersmanError as error:
@@ -94,19 +95,4 @@ class Registry:
 
     def _found(self) -> dict[str, Path]:
         """Every name and its folder, from what lies there and from nothing that a client says."""
-        return {**_on(self._shelf), **self._folders}
-
-
-def _on(shelf: Path | None) -> dict[str, Path]:
-    """The folders of steerings on a shelf; links lead elsewhere and do not count."""
-    if shelf is None:
-        return {}
-    found = {}
-    for entry in sorted(shelf.iterdir()):
-        try:
-            name = require_name(entry.name)
-        except InputError:
-            continue
-        if entry.is_dir() and not entry.is_symlink() and (entry / _MANIFEST).is_file():
-            found[name] = entry
-    return found
+        return {**lying_on(self._shelf), **self._folders}

@@ -44,8 +44,14 @@ class Row:
         self.answer = answer
         self.generator: torch.Generator = generator_of(request.sampling.seed)
         self.recording = Recording(steerings) if request.report else None
+        self.watched = request.report or request.readings
         self.written = 0
         self.last = request.prompt[-1]
+
+    @property
+    def client(self) -> str:
+        """Who waits for it."""
+        return self.request.client
 
     @property
     def report(self) -> list[dict[str, Any]] | None:

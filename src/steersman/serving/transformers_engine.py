@@ -6,7 +6,6 @@ each with its own steerings, strengths, sampling and generator.
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,8 @@ from steersman.serving.errors import (
 )
 from steersman.serving.limits import Limits
 from steersman.serving.protocol import Generation, Load, SteeringInfo, Token
+from steersman.serving.queueing import Queue
+from steersman.serving.readings import Readings
 from steersman.serving.row import Row, RowAnswer, Served
 from steersman.steering import Steering
 
@@ -61,9 +62,8 @@ class TransformersEngine:
         self._ends = frozenset(end_ids(model, tokenizer))
         # What a recurrent state holds of a row cannot be put beside another's.
         self._most = limits.running if joinable(model) else 1
-        self._limits = limits
         self._served: dict[str, Served] = {}
-        self._waiting: deque[Row] = deque()
+        self._waiting: Queue[Row] = Queue(limits.waiting)
         self._running = 0
         self._batch: Batch | None = None
         self._stopping = False
@@ -91,6 +91,11 @@ class TransformersEngine:
     def load(self) -> Load:
         """How busy it is now."""
         return Load(self._running, len(self._waiting))
+
+    @property
+    def failure(self) -> str | None:
+        """None: an error ends the answers that it strikes, and never the engine."""
+        return None
 
     def add(self, name: str, folder: Path) -> SteeringInfo:
         """Load a saved steering.
@@ -127,9 +132,9 @@ class TransformersEngine:
         with self._change:
             if self._stopping:
                 raise StoppingError("the server is shutting down.")
-            if len(self._waiting) >= self._limits.waiting:
+            if self._waiting.full(row.client):
                 raise BusyError(f"{len(self._waiting)} answers wait already; come again later.")
-            self._waiting.append(row)
+            self._waiting.put(row)
             self._change.notify()
         return row.answer
 
@@ -169,12 +174,12 @@ class TransformersEngine:
         """The rows that may join now."""
         with self._change:
             for row in [row for row in self._waiting if row.answer.stopped]:
-                self._waiting.remove(row)
+                self._waiting.drop(row)
                 row.finish(row.answer.reason)
             running = len(self._batch.rows) if self._batch else 0
             new = min(self._most - running, len(self._waiting))
             self._running = running + new
-            return [self._waiting.popleft() for _ in range(new)]
+            return [self._waiting.take() for _ in range(new)]
 
     def _begin(self, rows: Sequence[Row]) -> None:
         """Run prompts and let the rows join; where that fails, find out which was at fault."""
@@ -204,21 +209,21 @@ class TransformersEngine:
         """Give every row its next token; those that go on."""
         samplings = [row.request.sampling for row in batch.rows]
         tokens = choose(logits, samplings, [row.generator for row in batch.rows])
-        chosen = list(zip(batch.rows, tokens, strict=True))
-        over = [row for row, token in chosen if token is None or not self._goes_on(row, token)]
+        chosen = list(zip(batch.rows, tokens, batch.readings(), strict=True))
+        over = [row for row, token, read in chosen if not self._goes_on(row, token, read)]
         left = self._left(batch, over)
-        for row, token in chosen:
+        for row, token, _ in chosen:
             if row in over:
                 self._end(row, token)
         return left
 
-    def _goes_on(self, row: Row, token: int) -> bool:
+    def _goes_on(self, row: Row, token: int | None, read: Readings | None) -> bool:
         """Whether the answer goes on behind this token, which is handed out."""
-        if token in self._ends:
+        if token is None or token in self._ends:
             return False
         row.written += 1
         row.last = token
-        row.answer.put(Token(token))
+        row.answer.put(Token(token, read))
         return row.written < row.request.sampling.max_tokens
 
     def _end(self, row: Row, token: int | None) -> None:
@@ -258,8 +263,7 @@ class TransformersEngine:
             batch.drop()
             self._fail(batch.rows, error)
         if self._stopping:
-            self._fail(self._waiting, error)
-            self._waiting.clear()
+            self._fail([self._waiting.take() for _ in range(len(self._waiting))], error)
 
     def _fail(self, rows: Iterable[Row], error: Exception) -> None:
         for row in rows:
@@ -283,4 +287,5 @@ def _info(name: str, steering: Steering) -> SteeringInfo:
         features=steering.features.names,
         needs_all=steering.method.reference == "absolute",
         summary=steering.summary(),
+        in_units=steering.method.in_units,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from steersman.serving.asking import Job
 from steersman.serving.errors import RequestError, TimedOutError
-from steersman.serving.protocol import Answer, Finished, Generation, Reason
+from steersman.serving.protocol import Answer, Finished, Generation, Reason, Token
 from steersman.serving.service import Service
 from steersman.serving.text import Text
 
@@ -24,6 +24,7 @@ class Piece:
         reason: why it ended; None where it goes on.
         tokens: how many it had in all, once it has ended.
         report: what its steerings did, once it has ended and if that was asked for.
+        readings: its tokens that are new, if that was asked for.
     """
 
     index: int
@@ -31,6 +32,7 @@ class Piece:
     reason: Reason | None = None
     tokens: int = 0
     report: list[dict[str, Any]] | None = None
+    readings: tuple[dict[str, Any], ...] = ()
 
 
 Pieces = AsyncGenerator[Piece, None]
@@ -121,12 +123,18 @@ async def _pieces(service: Service, job: Job, index: int, answer: Answer) -> Pie
         tokens += 1
         service.metrics.written(1)
         new = text.add(event.id)
+        readings = (_reading(event, new),) if generation.readings else ()
         if text.stopped:
             report = (await answer.cancel()).report if generation.report else None
-            yield Piece(index, new, "stop", tokens, report)
+            yield Piece(index, new, "stop", tokens, report, readings)
             return
-        if new:
-            yield Piece(index, new)
+        if new or readings:
+            yield Piece(index, new, readings=readings)
+
+
+def _reading(token: Token, text: str) -> dict[str, Any]:
+    """A token as clients are told of it."""
+    return {"id": token.id, "text": text, "features": token.features}
 
 
 def whole(pieces: list[Piece], count: int) -> list[Piece]:
@@ -144,6 +152,7 @@ def whole(pieces: list[Piece], count: int) -> list[Piece]:
             ends[index].reason,
             ends[index].tokens,
             ends[index].report,
+            tuple(one for piece in pieces if piece.index == index for one in piece.readings),
         )
         for index in range(count)
     ]

@@ -71,6 +71,7 @@ class Bench:
         progress: say how long a training will take, and how far it is.
         histories: what was trained so far is put down here.
         vocabulary: the ids that stand for text; empty where they are not known.
+        space: the id of a space, where it is one token.
     """
 
     model: nn.Module
@@ -83,6 +84,7 @@ class Bench:
     progress: bool = False
     histories: list[History] = field(default_factory=list)
     vocabulary: tuple[int, ...] = ()
+    space: int | None = None
 
     @property
     def device(self) -> torch.device:

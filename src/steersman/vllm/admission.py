@@ -8,9 +8,11 @@ from typing import Any
 from steersman.directions import listed
 from steersman.engines import tokens_named
 from steersman.errors import InputError, SteersmanError, UnknownNameError
-from steersman.vllm.asking import REQUEST_KEY, Asked, AskedLaw, law_of, read_ask
+from steersman.vllm.asking import MOST, REQUEST_KEY, Asked, AskedLaw, law_of, read_ask
+from steersman.vllm.op import most_of
 from steersman.vllm.served import Served, config_of
 from steersman.vllm.settings import Settings
+from steersman.vllm.waiting import asked_of
 
 _REMEMBERED = 1024
 
@@ -21,11 +23,13 @@ class Admission:
     Args:
         model: what vLLM knows of the model, as `config_of` reads it.
         settings: which steerings it starts with.
+        most: the largest push along one coordinate that its precision bears.
     """
 
-    def __init__(self, model: Mapping[str, Any], settings: Settings) -> None:
+    def __init__(self, model: Mapping[str, Any], settings: Settings, most: float = MOST) -> None:
         """Load what can be served; why another cannot is told to whoever asks for it."""
         self._model = dict(model)
+        self._most = most
         self._served: dict[str, Served] = {}
         self._refused: dict[str, str] = {}
         self._known: dict[str, AskedLaw] = {}
@@ -40,8 +44,10 @@ class Admission:
         """That of an input processor of vLLM; None where its engine has no steerings."""
         if not hasattr(processor, "steersman"):
             settings = Settings.of(processor.vllm_config)
-            model = config_of(processor.vllm_config.model_config)
-            made = None if settings is None else cls(model, settings)
+            config = processor.vllm_config.model_config
+            made = None
+            if settings is not None:
+                made = cls(config_of(config), settings, most_of(config.dtype))
             # Requests come on several threads: all of them get what the first one made.
             vars(processor).setdefault("steersman", made)
         found: Admission | None = processor.steersman
@@ -66,6 +72,16 @@ class Admission:
                 f"there is no steering {name!r}; this engine has {listed(self.names) or 'none'}."
             )
         return self._served[name]
+
+    def require_keys(self, asked: Asked) -> None:
+        """Refuse what was resolved with a steering that was removed or exchanged since.
+
+        Raises:
+            InputError: it was.
+        """
+        gone = {law.key for law in asked.laws} - self.keys
+        if gone:
+            raise InputError("a steering that the request names was removed while it came.")
 
     @property
     def keys(self) -> set[str]:
@@ -126,7 +142,7 @@ class Admission:
         if key not in self._known:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            self._known[key] = law_of(served, options, tokenizer)
+            self._known[key] = law_of(served, options, tokenizer, self._most)
         return self._known[key]
 
 
@@ -172,3 +188,19 @@ def admit(processor: Any, request: Any) -> Any:
     params.extra_args = {**extra, REQUEST_KEY: asked.to_plain()}
     request.cache_salt = salt_of(asked, request.cache_salt)
     return request
+
+
+def still_there(processor: Any, request: Any) -> None:
+    """Refuse a resolved request whose steering was removed before the engine heard of it.
+
+    Args:
+        processor: vLLM's input processor.
+        request: what `admit` gave.
+
+    Raises:
+        InputError: the request alone fails.
+    """
+    asked = asked_of(request)
+    admission = None if asked is None else Admission.of(processor)
+    if asked is not None and admission is not None:
+        admission.require_keys(asked)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from steersman.attaching import channel_of
 from steersman.control import AffineLaw
@@ -15,10 +15,12 @@ from steersman.engines import Channel, tokens_named
 from steersman.errors import InputError
 from steersman.methods import ExecutionName
 from steersman.request import Request
+from steersman.vllm.op import most_of
 from steersman.vllm.served import Served
 
 REQUEST_KEY = "steering"
 """What a request calls it, in `extra_args` and in `vllm_xargs`."""
+MOST = most_of(torch.float32)
 _OPTIONS = ("target", "lambda_", "tokens", "reference", "execution")
 _EXAMPLE = '{"calm": 1.0} or {"calm": {"target": 1.0, "tokens": "all"}}'
 
@@ -84,13 +86,16 @@ def read_ask(given: object) -> dict[str, dict[str, Any]]:
     return asks
 
 
-def law_of(served: Served, options: Mapping[str, Any], tokenizer: Any) -> AskedLaw:
+def law_of(
+    served: Served, options: Mapping[str, Any], tokenizer: Any, most: float = MOST
+) -> AskedLaw:
     """The law that a request wants of one steering, with its setpoints.
 
     Args:
         served: the steering.
         options: as `Steering.attach` takes them: target, lambda_, tokens, reference, execution.
         tokenizer: turns a text of a rule for tokens into ids; None where there is none.
+        most: the largest push along one coordinate that the model's precision bears.
 
     Raises:
         InputError: a strength that is not finite or for several prompts, choices that contradict
@@ -112,8 +117,9 @@ def law_of(served: Served, options: Mapping[str, Any], tokenizer: Any) -> AskedL
     channel = channel_of(served.parts, request, nn.Identity())
     execution = _execution(served, channel)
     offsets = channel.asked(1, 1, torch.device("cpu")).offsets(channel.units, 1)
-    setpoints: list[list[float]] = offsets[:, 0, :].to(channel.law.dtype).tolist()
-    return AskedLaw(served.key(execution), channel.rule.name, setpoints)
+    setpoints = offsets[:, 0, :].float()
+    _require_bearable(served, (served.laws[execution].G @ setpoints[:, :, None]).abs(), most)
+    return AskedLaw(served.key(execution), channel.rule.name, setpoints.tolist())
 
 
 def _execution(served: Served, channel: Channel) -> ExecutionName:
@@ -139,6 +145,15 @@ def _execution(served: Served, channel: Channel) -> ExecutionName:
             f"u = G (s - H'x), which alone is served: ask for {offers}."
         )
     return execution
+
+
+def _require_bearable(served: Served, pushes: Tensor, most: float) -> None:
+    # Not a number is not below either.
+    if not bool((pushes <= most).all()):
+        raise InputError(
+            f"the strength of {served.name!r} asks for a push beyond what the model's numbers "
+            "hold: steer less."
+        )
 
 
 def _parsed(text: str) -> object:

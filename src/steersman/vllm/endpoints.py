@@ -7,11 +7,20 @@
 vLLM adds such routes only where its operator names the package: `VLLM_PLUGINS=steersman`.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from steersman.errors import InputError, SteersmanError, UnknownNameError
-from steersman.vllm.hot import REMOVE, Call, admission_of, prepared, require_done, taken_on
+from steersman.vllm.hot import (
+    REMOVE,
+    Call,
+    admission_of,
+    prepared,
+    require_done,
+    require_one_front_end,
+    taken_on,
+)
 
 
 class Endpoints:
@@ -23,6 +32,7 @@ class Endpoints:
     def __init__(self) -> None:
         """No engine yet."""
         self._engine: Any = None
+        self._changing = asyncio.Lock()
 
     async def init_state(self, engine_client: Any, state: Any, args: Any) -> None:
         """Take note of the engine."""
@@ -46,9 +56,11 @@ class Endpoints:
             if not (isinstance(name, str) and name and isinstance(path, str) and path):
                 raise InputError('give {"name": NAME, "path": FOLDER}.')
             admission = admission_of(self._engine)
-            served, call = prepared(admission, name, path)
-            await self._tell(call)
-            await self._tell(taken_on(admission, served))
+            require_one_front_end(self._engine)
+            async with self._changing:
+                served, call = prepared(admission, name, path)
+                await self._tell(call)
+                await self._tell(taken_on(admission, served))
             return await self._names()
 
         return await _answered(act)
@@ -57,7 +69,10 @@ class Endpoints:
         """One less."""
 
         async def act() -> dict[str, Any]:
-            await self._tell(Call(REMOVE, (admission_of(self._engine).drop(name),)))
+            admission = admission_of(self._engine)
+            require_one_front_end(self._engine)
+            async with self._changing:
+                await self._tell(Call(REMOVE, (admission.drop(name),)))
             return await self._names()
 
         return await _answered(act)

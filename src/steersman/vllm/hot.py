@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from steersman.errors import InputError
 from steersman.vllm.admission import Admission
+from steersman.vllm.plugin import require_registered
 from steersman.vllm.served import Served, read_files
 
 ADD, REMOVE = "steersman_add", "steersman_remove"
@@ -77,8 +78,9 @@ def admission_of(engine: Any) -> Admission:
         engine: vLLM's `LLM`, or the `AsyncLLM` of its server.
 
     Raises:
-        InputError: it was started without the means to steer.
+        InputError: it was started without the means to steer, or vLLM did not load this package.
     """
+    require_registered()
     found = Admission.of(getattr(engine, "llm_engine", engine).input_processor)
     if found is None:
         raise InputError(
@@ -101,6 +103,23 @@ def taken_on(admission: Admission, served: Served) -> Call:
     stale = admission.drop(served.name) if served.name in admission.names else []
     admission.put(served)
     return Call(REMOVE, ([key for key in stale if key not in admission.keys],))
+
+
+def require_one_front_end(engine: Any) -> None:
+    """Refuse to change the steerings of a server whose front ends know nothing of each other.
+
+    Args:
+        engine: the `AsyncLLM` of one of them.
+
+    Raises:
+        InputError: there are several.
+    """
+    count = int(getattr(engine.vllm_config.parallel_config, "_api_process_count", 1))
+    if count > 1:
+        raise InputError(
+            f"this server has {count} front ends, each with steerings of its own: start it with "
+            "--api-server-count 1, or give it all of its steerings when it starts."
+        )
 
 
 def require_done(answers: Sequence[str]) -> None:

@@ -1,11 +1,20 @@
 """The one operation that a model of vLLM holds behind each of its blocks.
 
-e = S[slot] - x H        where the row's mask is set, else 0
-y = y + e G'             on open rows; all others keep every bit
+e = S[slot] - x H              where the row's mask is set, else 0
+y = y + clamp(e G', +-most)    on open rows; all others keep every bit
+
+Keys and values that are not finite would outlive their request: attention multiplies what an
+earlier one left in a block of the cache by zero, and not a number times zero is not a number. So a
+push is bounded far above any that means something, and far below where the next norm overflows.
 """
 
 import torch
 from torch import Tensor
+
+
+def most_of(dtype: torch.dtype) -> float:
+    """The largest push along one coordinate of a model of some precision."""
+    return 1e3 if dtype is torch.float16 else 1e15
 
 
 @torch.library.custom_op("steersman::steer", mutates_args=("y", "fired"))
@@ -45,7 +54,8 @@ def steer(
     if y.device.type == "cpu" and not bool(here.any()):
         return
     errors = setpoints[slot[:rows]] - x.to(H.dtype) @ H
-    u = torch.where(mask[:rows], errors, 0.0) @ G
+    most = most_of(y.dtype)
+    u = (torch.where(mask[:rows], errors, 0.0) @ G).clamp(-most, most)
     y.copy_(torch.where(here.unsqueeze(1), y + u.to(y.dtype), y))
 
 

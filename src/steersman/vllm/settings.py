@@ -47,7 +47,16 @@ class Settings:
         if found is not None:
             return cls.read(found, f"additional_config[{KEY!r}]")
         text = os.environ.get(VARIABLE)
-        return None if not text else cls.read(_json(text), VARIABLE)
+        return None if not text else cls.of_text(text)
+
+    @classmethod
+    def of_text(cls, text: str) -> "Settings":
+        """Those that the environment variable holds.
+
+        Raises:
+            InputError: settings that cannot be read.
+        """
+        return cls.read(_json(text), VARIABLE)
 
     @classmethod
     def read(cls, data: object, where: str) -> "Settings":

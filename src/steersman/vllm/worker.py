@@ -1,20 +1,21 @@
 """What happens around each forward pass, in the process that holds the model."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from steersman.errors import ArchitectureError, InputError, SteersmanError
-from steersman.vllm.asking import REQUEST_KEY, Asked
+from steersman.errors import ArchitectureError, InputError, MismatchError, SteersmanError
+from steersman.vllm.asking import Asked
 from steersman.vllm.blocks import find_blocks, hook_blocks
 from steersman.vllm.rows import Admitted, Batch, Slots
 from steersman.vllm.served import Served, config_of
 from steersman.vllm.settings import Settings
 from steersman.vllm.table import LawTable, Rows
+from steersman.vllm.waiting import asked_of
 
 logger = logging.getLogger("vllm.steersman")
 
@@ -45,9 +46,9 @@ class Pilot:
             self.admitted.pop(name, None)
             self.slots.release(name)
         for request in scheduled.scheduled_new_reqs:
-            extra = getattr(request.sampling_params, "extra_args", None) or {}
-            if REQUEST_KEY in extra and request.req_id not in self.admitted:
-                self._admit(request.req_id, extra[REQUEST_KEY])
+            asked = asked_of(request)
+            if asked is not None and request.req_id not in self.admitted:
+                self._admit(request.req_id, asked)
 
     def aim(self, batch: Batch) -> None:
         """Write down whose the rows of the next pass are."""
@@ -89,18 +90,19 @@ class Pilot:
             )
         self._proved = True
 
-    def add(self, name: str, files: Mapping[str, bytes]) -> str:
+    def add(self, name: str, files: Mapping[str, bytes], busy: Sequence[str]) -> str:
         """Hold another steering.
 
         Args:
             name: what requests call it.
             files: its files.
+            busy: keys of the laws that the engine's requests need, those that wait included; the
+                core knows of them, and a worker neither of those that wait nor of the last ends.
 
         Returns:
             What went wrong; empty where nothing did, as an error here would end the engine.
         """
         try:
-            busy = {key for one in self.admitted.values() for key in one.keys}
             self.table.add(name, Served.of_files(name, files).keyed, busy)
         except SteersmanError as error:
             return str(error)
@@ -111,17 +113,20 @@ class Pilot:
         self.table.remove(keys)
         return ""
 
-    def _admit(self, name: str, plain: Any) -> None:
-        """Take a request on; one that did not come by the front end is left alone, loudly."""
-        try:
-            found = Admitted.of(Asked.of_plain(plain))
-        except (TypeError, ValueError, LookupError):
-            logger.error("request %s asks for a steering that was not resolved: ignored", name)
-            return
+    def _admit(self, name: str, asked: Asked) -> None:
+        """Take a request on.
+
+        Raises:
+            MismatchError: a law that this worker was never told of, which ends the engine: the
+                others have run it steered, or nobody has.
+        """
+        found = Admitted.of(asked)
         missing = found.keys - self.table.columns_of.keys()
         if missing:
-            logger.error("request %s asks for laws that are gone: it runs unsteered", name)
-            return
+            raise MismatchError(
+                f"the request {name} asks for laws that this worker does not have: it was started "
+                "after they were added. Give all steerings when the engine starts."
+            )
         self.admitted[name] = found
 
     def _slot(self, name: str, present: set[str]) -> int:

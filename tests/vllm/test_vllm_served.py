@@ -1,0 +1,212 @@
+"""The server over vLLM: the same answers, routes and errors as over transformers."""
+
+import json
+import multiprocessing
+import socket
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+if any(find_spec(name) is None for name in ("fastapi", "uvicorn", "openai", "httpx")):
+    pytest.skip("the server's packages are not installed", allow_module_level=True)
+
+import httpx
+import openai
+from served_engines import PROMPTS, Running, World, generation, make_world, read_all, serving
+
+from steersman.serving.errors import RequestError
+from steersman.serving.limits import Limits
+from steersman.serving.transformers_engine import TransformersEngine
+
+pytestmark = pytest.mark.vllm
+
+ASKED: list[dict[str, dict[str, float]]] = [
+    {},
+    {"sea": {"feature": 1.0}},
+    {"sea": {"feature": -1.0}},
+    {"both": {"sea": 1.0, "music": 0.0}},
+    {"both": {"music": 1.5}, "sea": {"feature": 0.5}},
+]
+GOOD = {"model": "tunnel+sea", "prompt": PROMPTS[0], "max_tokens": 4, "temperature": 0}
+LONG = {"model": "tunnel+sea", "prompt": "the", "max_tokens": 200, "temperature": 1.5, "n": 4}
+
+
+@pytest.fixture(scope="module")
+def world(with_vllm: None, tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="module")
+def server(world: World) -> Iterator[Running]:
+    limits = Limits(running=8, waiting=16, timeout=60.0, strength=1e39)
+    with serving(world, limits) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(server: Running) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+
+
+def complete(server: Running, **changed: Any) -> Any:
+    return httpx.post(f"{server.url}/v1/completions", json={**GOOD, **changed}, timeout=120)
+
+
+def test_every_answer_of_a_batch_is_that_of_the_transformers_engine(
+    server: Running, world: World
+) -> None:
+    asked = [generation(world, prompt, one) for prompt in PROMPTS[:2] for one in ASKED]
+    other = TransformersEngine(world.model, world.tokenizer)
+    try:
+        for name in ("sea", "both"):
+            other.add(name, world.shelf / name)
+        expected = read_all(other, asked)
+    finally:
+        other.close()
+    assert read_all(server.engine, asked) == expected
+    for prompt in PROMPTS:
+        assert server.engine.tokenizer(prompt) == world.tokenizer(prompt)
+    assert len({tuple(tokens) for tokens, _ in expected}) == len(expected)
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_a_stream_is_the_same_text_in_pieces(client: Any, chat: bool) -> None:
+    how: dict[str, Any] = {"model": "tunnel", "max_tokens": 24, "seed": 3, "temperature": 0.8}
+    how["extra_body"] = {"steering": {"sea": 1.0, "both.music": 0.5}}
+    if chat:
+        how["messages"] = [{"role": "user", "content": "tell me a story"}]
+        whole = client.chat.completions.create(**how).choices[0].message.content
+        chunks = list(client.chat.completions.create(**how, stream=True))
+        pieces = [chunk.choices[0].delta.content or "" for chunk in chunks]
+    else:
+        how["prompt"] = PROMPTS[1]
+        whole = client.completions.create(**how).choices[0].text
+        pieces = [chunk.choices[0].text for chunk in client.completions.create(**how, stream=True)]
+    assert "".join(pieces) == whole
+    assert len([piece for piece in pieces if piece]) > 3
+
+
+def test_a_seed_gives_the_same_answer_beside_others(server: Running, world: World) -> None:
+    how = {"temperature": 1.0, "top_p": 0.9}
+    kinds = [ASKED[index % 5] for index in range(8)]
+    asked = [generation(world, "the", one, seed=i, **how) for i, one in enumerate(kinds)]
+    together = read_all(server.engine, asked)
+    assert [read_all(server.engine, [one])[0] for one in asked] == together
+    drawn = read_all(server.engine, [generation(world, "the", seed=i, **how) for i in (-1, -1, 7)])
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+WRONG: list[tuple[dict[str, Any], int, str]] = [
+    ({"model": "gpt-5"}, 404, "model_not_found"),
+    ({"model": "tunnel+clam"}, 404, "steering_not_found"),
+    ({"model": "tunnel", "steering": {"music": 1.0}}, 404, "steering_not_found"),
+    ({"model": "tunnel+sea:nan"}, 400, "invalid_value"),
+    ({"model": "tunnel", "steering": {"both": {"sand": 1.0}}}, 404, "feature_not_found"),
+    ({"logit_bias": {"5": 1}}, 400, "invalid_value"),
+    ({"max_tokens": 10**6}, 400, "context_length_exceeded"),
+    ({"prompt": [10**6]}, 400, "invalid_value"),
+    ({"steering": {"both.sea": 3e38, "both.music": -3e38}}, 400, "invalid_value"),
+]
+
+
+@pytest.mark.parametrize(("changed", "status", "code"), WRONG)
+def test_what_is_wrong_is_told_and_the_server_goes_on(
+    server: Running, changed: dict[str, Any], status: int, code: str
+) -> None:
+    for stream in (False, True):
+        found = complete(server, stream=stream, **changed)
+        if found.status_code == 200:  # the first tokens were sound
+            told = json.loads(found.text.strip().split("\n\n")[-1].removeprefix("data: "))
+        else:
+            assert found.status_code == status
+            told = found.json()
+        assert told["error"]["code"] == code
+    assert complete(server).status_code == 200
+
+
+def test_an_absurd_strength_leaves_nothing_behind_in_the_cache(
+    server: Running, world: World
+) -> None:
+    # One after the other, so that the last ones get the blocks that the absurd one filled.
+    good = [generation(world, prompt, ASKED[1]) for prompt in PROMPTS]
+    before = [read_all(server.engine, [one])[0] for one in good]
+    for strength in (1e6, 1e12, -1e12, 1e14):
+        absurd = generation(world, PROMPTS[1], {"sea": {"feature": strength}}, max_tokens=40)
+        read_all(server.engine, [absurd] * 4)
+    server.engine._done(server.engine._llm.reset_prefix_cache())
+    assert [read_all(server.engine, [one])[0] for one in good] == before
+
+
+def test_steerings_are_loaded_and_unloaded_while_answers_are_written(
+    server: Running, client: Any
+) -> None:
+    names = [one["id"] for one in httpx.get(f"{server.url}/v1/steerings").json()["data"]]
+    assert names == ["angular", "both", "music", "sea"]
+    assert httpx.post(f"{server.url}/v1/steerings", json={"name": "music"}).status_code == 200
+    asked: dict[str, Any] = {
+        "model": "tunnel+music:2", "prompt": PROMPTS[3], "max_tokens": 60, "temperature": 0,
+    }  # fmt: skip
+    whole = client.completions.create(**asked).choices[0].text
+    stream = client.completions.create(**asked, stream=True)
+    parts = [next(stream).choices[0].text]
+    assert httpx.delete(f"{server.url}/v1/steerings/music").status_code == 200
+    parts += [chunk.choices[0].text for chunk in stream]
+    assert "".join(parts) == whole
+    assert complete(server, model="tunnel+music:2").status_code == 404
+    found = httpx.post(f"{server.url}/v1/steerings", json={"name": "angular"})
+    assert found.status_code == 400
+    assert "not low rank" in found.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_whose_client_goes_away_is_given_up(server: Running, stream: bool) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    content = json.dumps({**LONG, "stream": stream}).encode()
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(content)}\r\n"
+    with socket.create_connection((host, int(port))) as gone:
+        gone.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode() + content)
+        assert not stream or gone.recv(200)
+        while not server.engine.load.running:
+            time.sleep(0.01)
+    assert server.idle()
+
+
+def test_a_full_queue_is_told(server: Running, world: World) -> None:
+    asked = generation(world, "the", temperature=1.0, max_tokens=20)
+    answers = read_all(server.engine, [asked] * 30)
+    busy = [one for one in answers if isinstance(one, RequestError)]
+    assert busy and {one.status for one in busy} == {429}
+    assert server.idle()
+
+
+def test_a_report_is_null(server: Running) -> None:
+    found = complete(server, steering_report=True)
+    assert found.status_code == 200
+    assert found.json()["choices"][0]["steering_report"] is None
+
+
+def test_metrics_count_what_happened(server: Running) -> None:
+    assert complete(server).status_code == 200
+    text = httpx.get(f"{server.url}/metrics").text
+    assert 'steersman_steered_answers_total{steering="sea"}' in text
+    assert "steersman_running 0.0" in text and "steersman_waiting 0.0" in text
+
+
+def test_a_server_whose_engine_died_says_so(server: Running) -> None:
+    assert httpx.get(f"{server.url}/health").status_code == 200
+    with httpx.stream(
+        "POST", f"{server.url}/v1/completions", json={**LONG, "stream": True}, timeout=120
+    ) as answer:
+        lines = (line for line in answer.iter_lines() if line)
+        next(lines)
+        for process in multiprocessing.active_children():
+            process.kill()
+        last = json.loads(list(lines)[-1].removeprefix("data: "))
+    assert last["error"]["code"] == "engine_lost"
+    health = httpx.get(f"{server.url}/health")
+    assert health.status_code == 503 and health.json()["error"]["code"] == "engine_lost"
+    assert complete(server).status_code == 503
+    assert httpx.get(f"{server.url}/v1/models").status_code == 200

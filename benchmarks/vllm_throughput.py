@@ -36,11 +36,13 @@ def main() -> None:
     reader.add_argument("--requests", type=int, default=16)
     reader.add_argument("--tokens", type=int, default=24)
     reader.add_argument("--compiled", action="store_true")
+    reader.add_argument("--model", choices=list(MODELS), action="append", help="both by default")
     asked = reader.parse_args()
     if asked.serve is not None:
         serve(asked.serve)
         return
-    found = {name: measured(*sizes, asked) for name, sizes in MODELS.items()}
+    wanted = asked.model or list(MODELS)
+    found = {name: measured(*MODELS[name], asked) for name in wanted}
     for name, cells in found.items():
         for way, cell in cells.items():
             print(f"{name}  {way:8}  {cell['ratio']:.3f}  {cell['ratios']}")

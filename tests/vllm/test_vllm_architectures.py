@@ -65,7 +65,6 @@ class World:
                 "steps": twice if kind == "cached" else once,
             }
             for kind, more in ENGINES.items()
-            if kind != "compiled" or architecture in COMPILED
         ]
 
 
@@ -89,7 +88,6 @@ ENGINES: dict[str, dict[str, Any]] = {
     "preempted": {},
     "compiled": {"enforce_eager": False},
 }
-COMPILED = ("llama", "gemma2")
 GROUPS = {"gemma2": 3}
 """How many blocks of the cache a block of tokens takes: its three layers are not alike in a row."""
 

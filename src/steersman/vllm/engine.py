@@ -297,4 +297,5 @@ def _info(served: Served) -> SteeringInfo:
         features=steering.features.names,
         needs_all=steering.method.reference == "absolute",
         summary=steering.summary(),
+        in_units=steering.method.in_units,
     )

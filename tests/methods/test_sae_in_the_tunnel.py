@@ -6,10 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dialogues import require_polite, tunnel
+from dialogues import SEEDS, bare, judged, require_more, require_polite, tunnel
 
 import steersman as sm
-from steersman.methods import GrAInS, LangFIR, LFSteering, Method, SAEClamp, SAEFeature
+from steersman.methods import (
+    GrAInS,
+    LangFIR,
+    LangFIRAblation,
+    LFSteering,
+    Method,
+    SAEClamp,
+    SAEFeature,
+)
 from steersman.windtunnel.corpus import corpus
 
 pytestmark = pytest.mark.slow
@@ -50,3 +58,31 @@ def test_it_explains_the_states_of_texts_that_it_has_not_seen(
 def test_it_makes_dialogues_polite(name: str, folder: str) -> None:
     kind, target = CASES[name]
     require_polite(kind(folder), target)
+
+
+def test_without_features_of_abusive_dialogues_more_become_polite_than_without_polite_ones(
+    folder: str,
+) -> None:
+    """Both sides share features of dialogues as such, so that either makes some polite."""
+    before, abusive, polite = (
+        [one for seed in SEEDS for one in judge(seed)]
+        for judge in (
+            bare,
+            lambda seed: without(folder, seed, 1),
+            lambda seed: without(folder, seed, 0),
+        )
+    )
+    for others in (before, polite):
+        both = list(zip(others, abusive, strict=True))
+        require_more(sum(a > b for a, b in both), sum(a < b for a, b in both))
+
+
+def without(folder: str, seed: int, side: int) -> tuple[float, ...]:
+    """Dialogues without the features of the desired side, 0, or of the other, 1."""
+    model, tokenizer, toxicity = tunnel()
+    pairs = toxicity.pairs(seed, 200)
+    sides = (pairs.desired, pairs.undesired)
+    given = sm.ContrastivePairs(sides[side], sides[1 - side])
+    method = LangFIRAblation(folder, random=0.3)
+    steering = sm.fit(model, tokenizer, given, method=method, progress=False)
+    return judged(seed, steering.attach(model, 1.0, trace=False))

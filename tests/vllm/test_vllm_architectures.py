@@ -100,7 +100,7 @@ def rows_of(done: list[dict[str, Any]]) -> dict[str, tuple[Any, Any]]:
     assert all(one["cached"] >= 32 for one in again)
     assert others[1]["preempted"] > 0
     names = ["chunked prefill", "preemption", "compiled"]
-    rest = {name: tuple(one["steps"]) for name, one in zip(names, others, strict=False)}
+    rest = {name: tuple(one["steps"]) for name, one in zip(names, others, strict=True)}
     return {"plain": (mixed, bare), "prefix cache": (again, bare_again), **rest}
 
 

@@ -193,7 +193,9 @@ class LangFIRAblation(LanguageFeatures, Amount):
         seed: see there.
 
     Source:
-        LangFIR (arXiv 2604.03532), as its abstract has it; see `LangFIR`.
+        LangFIR (arXiv 2604.03532), as its abstract has it; see `LangFIR`. In the wind tunnel, with
+        `random` at 0.3, most of the features that it takes out are of dialogues as such: those of
+        either side leave fewer of them abusive, those of abusive ones the fewest.
     """
 
     name: ClassVar[str] = "langfir-ablation"
@@ -204,7 +206,8 @@ class LangFIRAblation(LanguageFeatures, Amount):
         controller="exact where the encoder is linear",
         verified="the formula written out",
         site="block output",
-        unmoved="not measured",
+        unmoved="its filter leaves no feature there; with random=0.3 those of abusive dialogues, "
+        "taken out, leave 21 of 103 abusive, and those of polite ones 50",
     )
 
     def made_of(self, found: Found, evidence: Evidence) -> Controller:

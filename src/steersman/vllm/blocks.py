@@ -58,7 +58,7 @@ def hook_blocks(blocks: Mapping[int, nn.Module], table: LawTable) -> None:
     for number, block in blocks.items():
         for name, tensor in zip(_BUFFERS, table.at(number), strict=True):
             block.register_buffer(f"steersman_{name}", tensor, persistent=False)
-        block.forward = _Steered(block)
+        block.forward = _Steered(block, table)
 
 
 class _Steered:
@@ -66,17 +66,22 @@ class _Steered:
 
     Args:
         block: the block, whose own `forward` runs first.
+        table: tells whether anything is steered at all.
     """
 
-    def __init__(self, block: nn.Module) -> None:
+    def __init__(self, block: nn.Module, table: LawTable) -> None:
         self.block = block
         self.inner = block.forward
+        self.table = table
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the block gives, with the inputs of the laws added on steered rows.
 
         The stream is copied first: the norms of a block may write into its arguments.
         """
+        # A graph is compiled once for all passes, and has to hold the operation.
+        if not torch.compiler.is_compiling() and self.table.resting:
+            return self.inner(*args, **kwargs)
         x = _stream(args, kwargs)
         output = self.inner(*args, **kwargs)
         y = output[0] if isinstance(output, tuple) else output

@@ -8,6 +8,8 @@ earlier one left in a block of the cache by zero, and not a number times zero is
 push is bounded far above any that means something, and far below where the next norm overflows.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -17,8 +19,7 @@ def most_of(dtype: torch.dtype) -> float:
     return 1e3 if dtype is torch.float16 else 1e15
 
 
-@torch.library.custom_op("steersman::steer", mutates_args=("y", "fired"))
-def steer(
+def _steer(
     y: Tensor,
     x: Tensor,
     H: Tensor,
@@ -53,14 +54,16 @@ def steer(
     # Asking an accelerator for a value would wait for it, and a captured graph cannot.
     if y.device.type == "cpu" and not bool(here.any()):
         return
-    errors = setpoints[slot[:rows]] - x.to(H.dtype) @ H
+    errors = torch.addmm(setpoints[slot[:rows]], x.to(H.dtype), H, alpha=-1)
     most = most_of(y.dtype)
-    u = (torch.where(mask[:rows], errors, 0.0) @ G).clamp(-most, most)
-    y.copy_(torch.where(here.unsqueeze(1), y + u.to(y.dtype), y))
+    u = torch.where(mask[:rows], errors, 0.0).mm(G).clamp_(-most, most).to(y.dtype)
+    if y.device.type == "cpu" and bool(here.all()):
+        y.add_(u)
+    else:
+        y.copy_(torch.where(here.unsqueeze(1), y + u, y))
 
 
-@steer.register_fake
-def _(
+def _fake(
     y: Tensor,
     x: Tensor,
     H: Tensor,
@@ -72,3 +75,14 @@ def _(
     fired: Tensor,
 ) -> None:
     """Nothing new comes out of it."""
+
+
+# Registered by hand: what the decorator puts around it takes as long as a block of a small model.
+_LIBRARY: Any = torch.library.Library("steersman", "FRAGMENT")  # type: ignore[no-untyped-call]
+_LIBRARY.define(
+    "steer(Tensor(a!) y, Tensor x, Tensor H, Tensor G, Tensor setpoints, Tensor slot, Tensor mask, "
+    "Tensor opened, Tensor(b!) fired) -> ()"
+)
+_LIBRARY.impl("steer", _steer, "CompositeExplicitAutograd")
+torch.library.register_fake("steersman::steer", _fake, lib=_LIBRARY)
+steer = torch.ops.steersman.steer.default

@@ -63,6 +63,9 @@ class LawTable:
         self.opened = zeros(self.rows, dtype=torch.bool)
         self.fired = zeros(self.blocks, 1, dtype=torch.int32)
         self._touched = 0
+        self.resting = False
+        """Nothing is steered in the passes to come, and the operation is known to run behind every
+        block: blocks that are called one by one may leave it out."""
 
     def at(self, block: int) -> tuple[Tensor, ...]:
         """What the operation takes at a block, in its order, behind `y` and `x`."""
@@ -126,6 +129,7 @@ class LawTable:
         if count > self.rows:
             raise InputError(f"{count} rows in one pass, and room was kept for {self.rows}.")
         self.clear(count)
+        self.resting = False
         self.slot[:count] = torch.from_numpy(rows.slot).to(self.device)
         self.mask[:count] = torch.from_numpy(rows.mask).to(self.device)
         self.opened[:count] = torch.from_numpy(rows.mask.any(axis=1)).to(self.device)

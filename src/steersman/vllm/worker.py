@@ -35,6 +35,7 @@ class Pilot:
         self.admitted: dict[str, Admitted] = {}
         self.slots = Slots(table.slots)
         self._proved = False
+        self._aimed: tuple[object, ...] | None = None
 
     def follow(self, scheduled: Any) -> None:
         """Take note of the requests that come and of those that are done.
@@ -54,8 +55,12 @@ class Pilot:
         """Write down whose the rows of the next pass are."""
         present = self.admitted.keys() & set(batch.requests)
         if not present:
-            self.table.clear()
+            self.rest(self._proved)
             return
+        key = self._key(batch, present)
+        if key is not None and key == self._aimed:
+            return
+        self._aimed = key
         count = int(batch.starts[-1])
         slot = np.zeros(count, dtype=np.int64)
         mask = np.zeros((count, self.table.columns), dtype=bool)
@@ -72,6 +77,28 @@ class Pilot:
         self.table.put(Rows(slot, mask))
         for row, rows, columns, ids in by_ids:
             self.table.narrow(row, columns, _among(batch.ids, row, rows, ids, self.table.device))
+
+    def rest(self, skipped: bool = False) -> None:
+        """Let nothing act.
+
+        Args:
+            skipped: blocks may leave the operation out; not while a graph is captured.
+        """
+        self.table.clear()
+        self.table.resting = skipped
+        self._aimed = None
+
+    def _key(self, batch: Batch, present: set[str]) -> tuple[object, ...] | None:
+        """What tells a pass whose rows are as those of the last; None where tokens may differ.
+
+        Behind their prompts all tokens of a request are alike, but for rules that ask which they
+        are.
+        """
+        for name, computed in zip(batch.requests, batch.computed.tolist(), strict=True):
+            laws = self.admitted[name].laws if name in present else ()
+            if any(computed < law.prompt or law.ids is not None for law in laws):
+                return None
+        return (tuple(batch.requests), batch.starts.tobytes())
 
     def prove(self) -> None:
         """After the first pass: refuse to go on where the operation ran behind no block.
@@ -213,7 +240,7 @@ def _surround(runner: Any, pilot: Pilot) -> None:
 
     def execute_model(scheduled: Any, *args: Any, **kwargs: Any) -> Any:
         if kwargs.get("dummy_run"):
-            pilot.table.clear()
+            pilot.rest()
             return execute(scheduled, *args, **kwargs)
         pilot.follow(scheduled)
         done = execute(scheduled, *args, **kwargs)
@@ -248,7 +275,7 @@ def _surround_first(runner: Any, pilot: Pilot) -> None:
         return forward(input_ids, *args, **kwargs)
 
     def dummy_run(*args: Any, **kwargs: Any) -> Any:
-        pilot.table.clear()
+        pilot.rest()
         return dummy(*args, **kwargs)
 
     runner._model_forward, runner._dummy_run = model_forward, dummy_run

@@ -126,9 +126,9 @@ class Released(Capped[Any]):
 
     caps: Iterator[float] = field(default_factory=lambda: iter(()))
 
-    def init(self, rows: int) -> Any:
+    def begin(self, rows: int, places: Any) -> Any:
         object.__setattr__(self, "cap", next(self.caps))
-        return super().init(rows)
+        return super().begin(rows, places)
 
     def to(self, device: Any) -> "Released":
         return self

@@ -60,6 +60,8 @@ class OtherEngine:
 
     context, vocabulary, load = 10**6, 1 + len(WORDS), Load(0, 0)
 
+    failure = None
+
     def __init__(self, pause: float = 0.0, needs_all: bool = False) -> None:
         self._pause, self._needs_all = pause, needs_all
         self.submitted: list[Generation] = []

@@ -202,7 +202,8 @@ def test_a_body_that_claims_to_be_huge_is_refused_before_it_is_sent(server: Real
 
 
 @pytest.mark.parametrize(
-    "words", [b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTTP/9.9\r\n\r\n", b"\r\n" * 5000, b"\x00"]
+    "words",
+    [b"\x16\x03\x01\x02\x00\x01\x00", b"GET /nothing HTTP/9.9\r\n\r\n", b"\r\n" * 5000, b"\x00"],
 )
 def test_what_is_no_http_is_hung_up_on(server: RealServer, words: bytes) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as raw:

@@ -5,11 +5,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from steersman.engines import Last
-from steersman.serving.recording import Named, asked_of, feature_called
+from steersman.serving.recording import Named, asked_of, at_the_end, feature_called
 
 Readings = tuple[Mapping[str, Any], ...]
 """One for each feature that a request gives a strength, as plain data."""
@@ -28,17 +27,16 @@ def readings_of(
         last: the token that the next one is chosen behind; None where it is not known.
         row: the answer's among those that the steering has.
     """
-    features = served.steering.features
+    steering = served.steering
     for name, strength in strengths.items():
         reached, unsteered = torch.full((2,), torch.nan)
         steered = None
         if last is not None:
-            index = features.names.index(name)
-            scale = features.norm[-1, index].float(), features.origin[-1, index].float()
-            reached, steered = _natural(last.feature[row, index], *scale), bool(last.steered[row])
+            index, steered = steering.features.names.index(name), bool(last.steered[row])
+            reached = at_the_end(steering, name, last.feature[row, index])
             if last.nominal is not None:
-                unsteered = _natural(last.nominal[row, index], *scale)
-        setpoint = asked_of(served.steering, unsteered, strength)
+                unsteered = at_the_end(steering, name, last.nominal[row, index])
+        setpoint = asked_of(steering, unsteered, strength)
         yield {
             "feature": feature_called(served, name),
             "steered": steered,
@@ -46,12 +44,6 @@ def readings_of(
             "reached": _number(reached),
             "unsteered": _number(unsteered),
         }
-
-
-def _natural(
-    value: Float[Tensor, ""], norm: Float[Tensor, ""], origin: Float[Tensor, ""]
-) -> Float[Tensor, ""]:
-    return (value.float() - origin) / norm
 
 
 def _number(value: Tensor) -> float | None:

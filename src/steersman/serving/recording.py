@@ -59,14 +59,11 @@ class Recording:
             trace: of the feature.
             row: the answer's among those of the trace.
         """
-        index = served.steering.features.names.index(trace.name)
-        norm = served.steering.features.norm[-1, index].float()
-        origin = served.steering.features.origin[-1, index].float()
         steered = trace.steered[row]
         missing = torch.full(trace.feature[row, 0].shape, torch.nan)
 
         def natural(values: Tensor | None) -> Tensor:
-            return ((missing if values is None else values) - origin) / norm
+            return at_the_end(served.steering, trace.name, missing if values is None else values)
 
         piece = _Piece(
             trace.natural(trace.feature)[row],
@@ -112,6 +109,22 @@ class Recording:
                 "effort": _means(joined.effort),
             },
         }
+
+
+def at_the_end(
+    steering: Steering, name: str, projections: Float[Tensor, "*tokens"]
+) -> Float[Tensor, "*tokens"]:
+    """A feature after the last block in natural units: `(V' x_T - origin) / norm`.
+
+    Args:
+        steering: whose feature it is.
+        name: of the feature.
+        projections: `V' x_T`.
+    """
+    features = steering.features
+    index = features.names.index(name)
+    norm, origin = features.norm[-1, index].float(), features.origin[-1, index].float()
+    return (projections - origin) / norm
 
 
 def asked_of(

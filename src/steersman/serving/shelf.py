@@ -7,11 +7,10 @@ from pathlib import Path
 from steersman.errors import InputError
 from steersman.serving.errors import RequestError
 from steersman.serving.parsing import require_name
-from steersman.store import FILES
+from steersman.store import FILES, MANIFEST
 
 LARGEST = 2**30
 """Bytes that a file of a steering may have; no method's are near it."""
-_MANIFEST = "steering.json"
 
 
 def lying_on(shelf: Path | None) -> dict[str, Path]:
@@ -70,4 +69,4 @@ def _is_steering(name: str, folder: Path) -> bool:
     except InputError:
         return False
     plain = os.path.isdir(folder) and not os.path.islink(folder)
-    return plain and os.path.isfile(folder / _MANIFEST)
+    return plain and os.path.isfile(folder / MANIFEST)

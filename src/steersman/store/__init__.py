@@ -4,12 +4,13 @@ from steersman.store.card import card_of
 from steersman.store.document import read_document, write_document
 from steersman.store.fields import read_fields
 from steersman.store.folder import read_folder, save
-from steersman.store.format import FILES, FORMAT_VERSION, Artifact
+from steersman.store.format import FILES, FORMAT_VERSION, MANIFEST, Artifact
 from steersman.store.hub import load, push
 
 __all__ = [
     "FILES",
     "FORMAT_VERSION",
+    "MANIFEST",
     "Artifact",
     "card_of",
     "load",

@@ -63,9 +63,9 @@ class LawTable:
         self.opened = zeros(self.rows, dtype=torch.bool)
         self.fired = zeros(self.blocks, 1, dtype=torch.int32)
         self._touched = 0
+        # Nothing is steered in the passes to come, and the operation is known to run behind every
+        # block: blocks that are called one by one may leave it out.
         self.resting = False
-        """Nothing is steered in the passes to come, and the operation is known to run behind every
-        block: blocks that are called one by one may leave it out."""
 
     def at(self, block: int) -> tuple[Tensor, ...]:
         """What the operation takes at a block, in its order, behind `y` and `x`."""

@@ -22,6 +22,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parent.parent / "tests" / "vllm"))
+
+from surroundings import surroundings  # noqa: E402
+
 SHARES = {"nobody": 0.0, "half": 0.5, "all": 1.0}
 MODELS = {"n = 256": (256, 4), "n = 768": (768, 8)}
 VOCABULARY = 2000
@@ -99,12 +103,7 @@ class Engine:
         environment = {
             **os.environ,
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-            "VLLM_CPU_KVCACHE_SPACE": "1",
-            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-            "OMP_NUM_THREADS": "1",
-            "HF_HUB_OFFLINE": "1",
-            "VLLM_NO_USAGE_STATS": "1",
-            "VLLM_CACHE_ROOT": str(folder / "cache"),
+            **surroundings(folder / "cache"),
             **package,
         }
         self._log = (folder / f"log-{steers}").open("w")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from surroundings import surroundings
 from torch import Tensor
 
 import steersman as sm
@@ -47,12 +48,7 @@ def run_engines(tmp_path_factory: pytest.TempPathFactory) -> Job:
     ) -> Any:
         out = tmp_path_factory.mktemp("job") / "out.json"
         settings = {
-            "VLLM_CPU_KVCACHE_SPACE": "1",
-            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-            "OMP_NUM_THREADS": "1",
-            "HF_HUB_OFFLINE": "1",
-            "VLLM_NO_USAGE_STATS": "1",
-            "VLLM_CACHE_ROOT": str(cache),
+            **surroundings(cache),
             "VLLM_ENABLE_V1_MULTIPROCESSING": str(int(separate)),
             **(environment or {}),
         }

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from saved_tunnel import saved_tunnel
 
 import steersman as sm
 from steersman.vllm.served import Served
-from steersman.windtunnel import behaviour, load
+from steersman.windtunnel import behaviour
 
 pytestmark = pytest.mark.vllm
 
@@ -28,13 +29,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model_and_steering(
     folder: Path, tiny_model: Callable[[str], Any], tiny_tokenizer: Any
 ) -> tuple[Any, sm.Steering]:
-    model, tokenizer = load()
-    model.save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
+    model, tokenizer, steering = saved_tunnel(folder)
     pairs = behaviour("concepts:music").pairs(seed=0, count=30)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        steering = sm.fit(model, tokenizer, pairs, method="feature-lqr", progress=False)
         turning = sm.fit(model, tokenizer, pairs, method="angular", progress=False)
         ones = torch.ones(model.config.hidden_size)
         first, second = (sm.import_vectors({t: ones}, model, tokenizer) for t in (1, 2))

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ from urllib.request import urlopen
 
 import pytest
 import torch
+from saved_tunnel import saved_tunnel
+from surroundings import surroundings
 
 import steersman as sm
-from steersman.windtunnel import behaviour, load
 
 pytestmark = pytest.mark.vllm
 
@@ -56,13 +56,7 @@ class Client:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, sm.Steering]:
     folder = tmp_path_factory.mktemp("served")
-    model, tokenizer = load()
-    model.save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
-    pairs = behaviour("concepts:music").pairs(seed=0, count=30)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        steering = sm.fit(model, tokenizer, pairs, method="feature-lqr", progress=False)
+    model, _, steering = saved_tunnel(folder)
     steering.save_pretrained(folder / "music")
     return folder, model, steering
 
@@ -82,12 +76,7 @@ def client(with_vllm: None, world: tuple[Path, Any, sm.Steering]) -> Iterator[Cl
         **os.environ,
         "STEERSMAN_VLLM": json.dumps(settings),
         "VLLM_PLUGINS": "steersman",
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "OMP_NUM_THREADS": "1",
-        "HF_HUB_OFFLINE": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_CACHE_ROOT": str(folder / "cache"),
+        **surroundings(folder / "cache"),
     }
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)

@@ -20,6 +20,7 @@ from steersman.errors import SteersmanError
 
 if TYPE_CHECKING:
     from steersman.autoencoder_fitting import FittedAutoencoder, fit_autoencoder
+    from steersman.batches import attach
     from steersman.bounding import TrackingBound, authority, bound
     from steersman.calibration import KL, Calibration, Effort, Perplexity, Score, calibrate
     from steersman.class_fitting import fit_classes
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from steersman.reproduction import Reproduction, reproduce
     from steersman.side_by_side import Together, together
     from steersman.soft_gating import fit_soft_gate
-    from steersman.steering import Steering, attach
+    from steersman.steering import Steering
     from steersman.tracking import track
 
 __version__ = "0.1.0"
@@ -164,7 +165,8 @@ _HOMES = {
         "Tracking",
     ),
     "reproduction": ("Reproduction", "reproduce"),
-    "steering": ("Steering", "attach"),
+    "batches": ("attach",),
+    "steering": ("Steering",),
     "side_by_side": ("Together", "together"),
     "soft_gating": ("fit_soft_gate",),
     "tracking": ("track",),

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from steersman.attachable import Attachable
+from steersman.batches import attach
 from steersman.directions import listed
 from steersman.engines import Channel, Run, Tokens
 from steersman.errors import InputError
 from steersman.methods import ExecutionName, ReferenceName
 from steersman.plant import Blocks
 from steersman.request import RelinearizeName, Request, Rows, Strength
-from steersman.steering import Steering, attach
+from steersman.steering import Steering
 
 
 @dataclass(frozen=True, eq=False)

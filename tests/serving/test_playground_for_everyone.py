@@ -98,7 +98,7 @@ def test_it_fits_a_narrow_window(server: Running, visit: Visit) -> None:
     page.look(400, 800)
     choose(page, "both")
     written(page)
-    page.wait("document.querySelectorAll('#tracking svg').length > 0")
+    page.wait("document.querySelectorAll('.canvas svg').length > 0")
     assert page.run("document.documentElement.scrollWidth") <= 400
     widths = page.run("[...document.querySelectorAll('.canvas svg')].map(e => e.clientWidth)")
     assert widths and all(260 <= width <= 400 for width in widths)

@@ -47,7 +47,7 @@ def test_both_texts_are_what_the_server_answers_and_the_colours_its_numbers(
         for value, row in zip(expected, rows, strict=True):
             said = "not known" if value is None else f"{value:.2f}".replace("-", "\u2212")
             assert row[-1] == said or float(row[-1]) == pytest.approx(value, abs=0.0051)
-    assert page.run("document.querySelectorAll('#tracking svg[role=img] path.line').length") == 9
+    page.wait("document.querySelectorAll('#tracking svg[role=img] path.line').length === 9")
     assert not page.complaints()
     assert {re.sub(r"(://[^/]+).*", r"\1", one) for one in page.addresses()} <= {
         server.url,

@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,9 @@ PROMPTS = ("the sailor said", "once upon a time the old king", "the", "in the mo
 LOADED = ("sea", "both")
 VLLM = {"enforce_eager": True, "gpu_memory_utilization": 0.1}
 """What every engine of a test is told besides."""
+
+
+Reader = Callable[[Any, Generation], Coroutine[Any, Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,16 @@ def generation(world: World, prompt: str, steering: Any = None, **sampling: Any)
     return Generation(ids, Sampling(**how), steering or {})
 
 
+async def told(engine: Any, asked: Generation) -> tuple[list[Any], Any]:
+    """What is told of every token of an answer, and its report."""
+    features: list[Any] = []
+    async for event in engine.submit(asked):
+        if isinstance(event, Finished):
+            return features, event.report
+        features.append((event.id, event.features))
+    raise AssertionError("the stream has no end")
+
+
 async def read(engine: Any, asked: Generation) -> tuple[list[int], str]:
     """All tokens of an answer, and why it ended."""
     tokens: list[int] = []
@@ -139,10 +152,10 @@ async def read(engine: Any, asked: Generation) -> tuple[list[int], str]:
     raise AssertionError("the stream has no end")
 
 
-def read_all(engine: Any, asked: list[Generation]) -> list[Any]:
+def read_all(engine: Any, asked: list[Generation], reader: Reader = read) -> list[Any]:
     """All answers at once; errors in their places."""
 
     async def every() -> list[Any]:
-        return await asyncio.gather(*(read(engine, one) for one in asked), return_exceptions=True)
+        return await asyncio.gather(*(reader(engine, one) for one in asked), return_exceptions=True)
 
     return asyncio.run(every())

@@ -142,6 +142,28 @@ def test_what_cannot_be_done_is_refused(
         admit(engine(admission), request({"steering": asked}))
 
 
+def test_a_request_that_is_to_be_told_of_has_a_name_and_a_cache_of_its_own(
+    admission: Admission,
+) -> None:
+    def salt(**extra: Any) -> str:
+        found = admit(engine(admission), request({"steering": {"calm": 1.0}, **extra}))
+        return str(found.cache_salt)
+
+    assert salt() == salt()
+    assert len({salt(), salt(steering_report="a"), salt(steering_report="a")}) == 3
+    (told,) = admission.watching("a").each
+    assert (told.name, dict(told.strengths)) == ("calm", {"feature": 1.0})
+    for wrong in (7, "x" * 129, None, {"a": 1}):
+        with pytest.raises(InputError, match="takes a name of at most 128"):
+            salt(steering_report=wrong)
+    with pytest.raises(InputError, match="give steering too"):
+        admit(engine(admission), request({"steering_report": "a"}))
+    for index in range(1024):
+        salt(steering_report=f"b{index}")
+    with pytest.raises(UnknownNameError, match="there is no record 'a'"):
+        admission.watching("a")
+
+
 def test_one_law_under_two_names_acts_once_on_a_request(folder: str) -> None:
     found = Admission(MODEL, Settings({"calm": folder, "again": folder}))
     with pytest.raises(InputError, match="one and the same law"):

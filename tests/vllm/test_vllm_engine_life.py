@@ -100,13 +100,16 @@ def test_an_engine_shares_no_cache_wrongly_refuses_bad_requests_and_changes_its_
     queue: list[dict[str, Any]] = [
         {"enqueue": one({"music": everywhere})["generate"], "tokens": 40},
         {"remove": "music"},
-        {"add": ["first", str(folder / "first")]},  # in the place of music's law with feedback
+        {"add": ["first", str(folder / "first")]},  # in the place of all of music that is not asked
         {"add": ["second", str(folder / "second")]},
         {"finish": True},
         {"add": ["second", str(folder / "second")]},
     ]
     assert set(Served.of_folder("music", folder / "music").laws) == {"plan", "feedback"}
-    settings["columns"] = 2
+    settings["columns"] = 4
+    told = one({"music": everywhere}, report="mine")
+    reports = [told, {"report": "mine"}, told, {"report": "mine"}, {"report": "yours"}]
+    reports.append(one(report="bare"))
     done = run_engine(
         model=str(folder / "model"),
         engine={
@@ -114,7 +117,13 @@ def test_an_engine_shares_no_cache_wrongly_refuses_bad_requests_and_changes_its_
             "enable_prefix_caching": True,
             "block_size": 32,
         },
-        steps=[*(step for step, _, _ in cached), *(one(ask) for ask, _ in bad), *life, *queue],
+        steps=[
+            *(step for step, _, _ in cached),
+            *(one(ask) for ask, _ in bad),
+            *life,
+            *reports,
+            *queue,
+        ],
     )["steps"]
     for (_, options, blocks), (answer,) in zip(cached, done[: len(cached)], strict=True):
         asks = [] if options is None else [(steering, options)]
@@ -130,7 +139,15 @@ def test_an_engine_shares_no_cache_wrongly_refuses_bad_requests_and_changes_its_
         assert compare(found[index][0], model, [(steering, everywhere)], IDS) < CLOSE
     assert [found[index] for index in (1, 2, 6, 7)] == [None] * 4
     assert found[9] == ["music"]
-    _, _, fits, refused, (answer,), added = found[10:]
+    (answer,), report, (again,), twice, *errors = found[10 : 10 + len(reports)]
+    assert answer["tokens"] == again["tokens"] and answer["cached"] == again["cached"] == 0
+    # The prompt and all that was written, but for the last token, which no block ever saw.
+    assert report == twice and report[0]["tokens"] == len(IDS) + 39
+    assert compare(answer, model, [(steering, everywhere)], IDS) < CLOSE
+    messages = ("no record 'yours'", "give steering")
+    for expected, error in zip(messages, errors, strict=True):
+        assert expected in error["error"]
+    _, _, fits, refused, (answer,), added = found[10 + len(reports) :]
     assert "are free: remove one" in refused["error"]
     assert compare(answer, model, [(steering, everywhere)], IDS) < CLOSE
     assert fits is None and added is None

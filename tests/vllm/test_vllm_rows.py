@@ -9,7 +9,7 @@ import torch
 from steersman.engines import tokens_named
 from steersman.engines.window import Sequences, Window
 from steersman.vllm.asking import Asked, AskedLaw
-from steersman.vllm.rows import Admitted, LawOnRequest, Slots
+from steersman.vllm.rows import LawOnRequest, Slots
 
 PROMPT, TOTAL = 7, 12
 RULES = [
@@ -56,7 +56,7 @@ def test_tokens_that_arrive_in_parts_are_chosen_as_if_they_came_at_once(
 def test_what_a_request_asks_survives_the_way_to_another_process() -> None:
     asked = Asked(5, (AskedLaw("key/plan", "last", [[0.1], [float(np.float32(1 / 3))]]),))
     assert Asked.of_plain(asked.to_plain()) == asked
-    assert Admitted.of(asked).keys == {"key/plan"}
+    assert asked.keys == {"key/plan"}
 
 
 def test_a_waiting_request_gives_up_its_slot_and_gets_another() -> None:

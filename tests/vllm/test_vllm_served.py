@@ -5,6 +5,7 @@ import multiprocessing
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -15,7 +16,17 @@ if any(find_spec(name) is None for name in ("fastapi", "uvicorn", "openai", "htt
 
 import httpx
 import openai
-from served_engines import PROMPTS, Running, World, generation, make_world, read_all, serving
+from served_engines import (
+    LOADED,
+    PROMPTS,
+    Running,
+    World,
+    generation,
+    make_world,
+    read_all,
+    serving,
+    told,
+)
 
 from steersman.serving.errors import RequestError
 from steersman.serving.limits import Limits
@@ -182,10 +193,64 @@ def test_a_full_queue_is_told(server: Running, world: World) -> None:
     assert server.idle()
 
 
-def test_a_report_is_null(server: Running) -> None:
-    found = complete(server, steering_report=True)
-    assert found.status_code == 200
-    assert found.json()["choices"][0]["steering_report"] is None
+def close(found: Any, expected: Any) -> bool:
+    """Whether plain data is the same but for what rounding does to its numbers."""
+    if isinstance(expected, dict):
+        same = found.keys() == expected.keys()
+        return same and all(close(found[key], expected[key]) for key in expected)
+    if isinstance(expected, list | tuple):
+        return len(found) == len(expected) and all(map(close, found, expected))
+    return bool(found == (pytest.approx(expected, abs=3e-4) if is_number(expected) else expected))
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, float)
+
+
+def test_what_is_told_of_an_answer_is_what_the_transformers_engine_tells(
+    server: Running, world: World
+) -> None:
+    whole = {"report": True, "readings": True}
+    asked = [
+        replace(generation(world, prompt, one), **whole) for prompt in PROMPTS[:2] for one in ASKED
+    ]
+    other = TransformersEngine(world.model, world.tokenizer)
+    try:
+        for name in LOADED:
+            other.add(name, world.shelf / name)
+        expected = read_all(other, asked, told)
+    finally:
+        other.close()
+    # Again, when the cache of prefixes knows every prompt.
+    for _ in range(2):
+        found = read_all(server.engine, asked, told)
+        for one, other_one in zip(found, expected, strict=True):
+            assert close(one, other_one), (one, other_one)
+    features, report = expected[-1]
+    assert [one["feature"] for one in report] == ["both.music", "sea"]
+    assert all(one["blocks"]["effort"] for one in report) and len(features) == 16
+
+
+def test_an_answer_that_is_cut_tells_what_came_before(server: Running, client: Any) -> None:
+    asked = {"model": "tunnel", "prompt": PROMPTS[0], "max_tokens": 40, "temperature": 0}
+    extra = {"steering": {"both.sea": 1.0}, "steering_report": True, "steering_tokens": True}
+    whole = client.completions.create(**asked, extra_body=extra).choices[0]
+    stop = whole.steering_tokens[10]["text"]
+    cut = client.completions.create(**asked, stop=[stop], extra_body=extra).choices[0]
+    count = len(cut.steering_tokens)
+    assert cut.finish_reason == "stop" and 1 < count <= 11
+    for one, other in zip(cut.steering_tokens, whole.steering_tokens, strict=False):
+        # The text of a token waits while a stop may have begun.
+        assert one["id"] == other["id"] and close(one["features"], other["features"])
+    assert cut.steering_report[0]["tokens"] in (count - 1, count)
+    assert whole.steering_report[0]["tokens"] == 39  # no block ever saw the last one
+
+
+def test_an_answer_that_nobody_asked_to_be_told_of_tells_nothing(server: Running) -> None:
+    choice = complete(server).json()["choices"][0]
+    assert choice.get("steering_report") is None and choice.get("steering_tokens") is None
+    bare = complete(server, model="tunnel", steering_report=True, steering_tokens=True)
+    assert bare.json()["choices"][0]["steering_report"] == []
 
 
 def test_metrics_count_what_happened(server: Running) -> None:

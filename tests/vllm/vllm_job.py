@@ -57,6 +57,8 @@ def step(llm: Any, one: dict[str, Any]) -> Any:
             return plugin.remove(llm, one["remove"])
         if "reset" in one:
             return bool(llm.reset_prefix_cache())
+        if "report" in one:
+            return plugin.report(llm, one["report"])
         if "names" in one:
             return list(plugin.names(llm))
         if "enqueue" in one:
@@ -75,14 +77,14 @@ def asked(requests: list[dict[str, Any]], tokens: int) -> tuple[list[Any], list[
     from vllm import SamplingParams
 
     def params(one: dict[str, Any]) -> Any:
-        steering = one.get("steering")
-        extra = None if steering is None else {"steering": steering}
+        named = {"steering": "steering", "report": "steering_report"}
+        extra = {ours: one[name] for name, ours in named.items() if one.get(name) is not None}
         return SamplingParams(
             temperature=0.0,
             max_tokens=tokens,
             ignore_eos=True,
             logprobs=-1,
-            extra_args=extra,
+            extra_args=extra or None,
             detokenize=False,
         )
 

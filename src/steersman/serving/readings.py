@@ -36,7 +36,7 @@ def readings_of(
             reached = at_the_end(steering, name, last.feature[row, index])
             if last.nominal is not None:
                 unsteered = at_the_end(steering, name, last.nominal[row, index])
-        setpoint = asked_of(steering, unsteered, strength)
+        setpoint = asked_of(served, unsteered, strength)
         yield {
             "feature": feature_called(served, name),
             "steered": steered,

@@ -9,12 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from steersman.engines import Trace
+from steersman.methods import ReferenceName
 from steersman.steering import Steering
 
 
 @runtime_checkable
 class Named(Protocol):
-    """A steering with the name that clients know it by."""
+    """A steering with the name that clients know it by, and what its strengths are against."""
 
     @property
     def name(self) -> str:
@@ -23,6 +24,10 @@ class Named(Protocol):
     @property
     def steering(self) -> Steering:
         """The steering."""
+
+    @property
+    def reference(self) -> ReferenceName:
+        """What a strength is against: what a token shows unsteered, or nothing."""
 
 
 class _Piece(NamedTuple):
@@ -95,7 +100,7 @@ class Recording:
         if not found["tokens"]:
             return found
         joined = _Piece(*(torch.cat(values, dim=-1) for values in zip(*pieces, strict=True)))
-        asked = asked_of(served.steering, joined.unsteered, strength)
+        asked = asked_of(served, joined.unsteered, strength)
         return found | {
             "setpoint": _mean(asked),
             "reached": _mean(joined.final),
@@ -128,19 +133,18 @@ def at_the_end(
 
 
 def asked_of(
-    steering: Steering, unsteered: Float[Tensor, "*tokens"], strength: float
+    served: Named, unsteered: Float[Tensor, "*tokens"], strength: float
 ) -> Float[Tensor, "*tokens"]:
     """Where tokens were wanted after the last block; NaN where the law states no value of it.
 
     Args:
-        steering: what steers.
+        served: what steers.
         unsteered: where they would have been without it, in natural units; NaN where unknown.
         strength: what was asked for.
     """
-    method = steering.method
-    if not method.in_units:
+    if not served.steering.method.in_units:
         return torch.full_like(unsteered, torch.nan)
-    if method.reference == "absolute":
+    if served.reference == "absolute":
         return torch.full_like(unsteered, strength)
     return unsteered + strength
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from steersman.methods import ReferenceName
 from steersman.serving.choosing import generator_of
 from steersman.serving.errors import RequestError
 from steersman.serving.protocol import Event, Finished, Generation, Reason
@@ -21,6 +22,11 @@ class Served:
 
     name: str
     steering: Steering
+
+    @property
+    def reference(self) -> ReferenceName:
+        """What its strengths are against."""
+        return self.steering.method.reference
 
 
 class Row:

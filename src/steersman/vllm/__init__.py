@@ -15,9 +15,11 @@ runs as if the package were not there.
     rows        which rows of a batch belong to steered tokens
     blocks      the decoder blocks of a model of vLLM
     worker      what happens around each forward pass
+    records     what the blocks observe of requests that are to be told of
+    reports     from that to what their steerings did
     hot         steerings come and go while the engine runs
 """
 
-from steersman.vllm.hot import add, names, remove
+from steersman.vllm.hot import add, names, remove, report
 
-__all__ = ["add", "names", "remove"]
+__all__ = ["add", "names", "remove", "report"]

@@ -2,19 +2,31 @@
 
 import hashlib
 import json
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
+from uuid import uuid4
 
 from steersman.directions import listed
 from steersman.engines import tokens_named
 from steersman.errors import InputError, SteersmanError, UnknownNameError
-from steersman.vllm.asking import MOST, REQUEST_KEY, Asked, AskedLaw, law_of, read_ask
+from steersman.vllm.asking import (
+    MOST,
+    RECORD_KEY,
+    REQUEST_KEY,
+    Asked,
+    AskedLaw,
+    law_of,
+    read_ask,
+)
 from steersman.vllm.op import most_of
+from steersman.vllm.reports import Told, Watching
 from steersman.vllm.served import Served, config_of
 from steersman.vllm.settings import Settings
 from steersman.vllm.waiting import asked_of
 
 _REMEMBERED = 1024
+_LONGEST = 128
 
 
 class Admission:
@@ -33,6 +45,7 @@ class Admission:
         self._served: dict[str, Served] = {}
         self._refused: dict[str, str] = {}
         self._known: dict[str, AskedLaw] = {}
+        self._watching: OrderedDict[str, Watching] = OrderedDict()
         for name, folder in settings.steerings.items():
             try:
                 self.put(Served.of_folder(name, folder))
@@ -115,13 +128,30 @@ class Admission:
         del self._served[name]
         return [key for key in served.keyed if key not in self.keys]
 
-    def resolve(self, given: object, prompt: int, tokenizer: Any) -> Asked:
+    def watching(self, record: str) -> Watching:
+        """The steerings of a request that wants to be told of.
+
+        Args:
+            record: what it called its record.
+
+        Raises:
+            UnknownNameError: there was none, or many came since.
+        """
+        if record not in self._watching:
+            raise UnknownNameError(
+                f"there is no record {record!r}: give a request "
+                f'extra_args={{"{REQUEST_KEY}": ..., "{RECORD_KEY}": {record!r}}}, and ask soon.'
+            )
+        return self._watching[record]
+
+    def resolve(self, given: object, prompt: int, tokenizer: Any, record: object = "") -> Asked:
         """What a request asks, as the workers take it.
 
         Args:
             given: what it says.
             prompt: tokens of its prompt.
             tokenizer: the engine's; None where it has none.
+            record: what it calls the record of its features; empty where it wants none.
 
         Raises:
             UnknownNameError: it names a steering that there is not.
@@ -134,7 +164,20 @@ class Admission:
                 f"of {listed(tuple(laws))} two are one and the same law, which acts once on a "
                 "request: name it once, with all of its strength."
             )
-        return Asked(prompt, tuple(laws.values()))
+        if not isinstance(record, str) or len(record) > _LONGEST:
+            raise InputError(f"{RECORD_KEY} takes a name of at most {_LONGEST} letters.")
+        if record:
+            self._watch(record, asks, laws)
+        return Asked(prompt, tuple(laws.values()), record)
+
+    def _watch(
+        self, record: str, asks: Mapping[str, Mapping[str, Any]], laws: Mapping[str, AskedLaw]
+    ) -> None:
+        each = (Told.of(self.get(name), laws[name], asks[name]) for name in asks)
+        self._watching[record] = Watching(tuple(each))
+        self._watching.move_to_end(record)
+        while len(self._watching) > _REMEMBERED:
+            self._watching.popitem(last=False)
 
     def _law(self, name: str, options: Mapping[str, Any], tokenizer: Any) -> AskedLaw:
         served = self.get(name)
@@ -150,14 +193,16 @@ def salt_of(asked: Asked, given: str | None) -> str:
     """What keeps the keys and values of a steered request apart from all others.
 
     Two requests share them where the same laws act with the same setpoints at the same places: a
-    rule that asks where the prompt ends chooses other places behind a prompt of another length.
+    rule that asks where the prompt ends chooses other places behind a prompt of another length. One
+    that is to be told of shares them with none, as nothing is observed of what comes from a cache.
 
     Args:
         asked: what acts on it.
         given: the request's own salt.
     """
     of_prompt = any(tokens_named(law.rule).of_prompt for law in asked.laws)
-    told = [given, asked.prompt if of_prompt else None, [list(law) for law in asked.laws]]
+    laws = [list(law) for law in asked.laws]
+    told = [given, asked.prompt if of_prompt else None, laws, asked.record and uuid4().hex]
     return "steersman-" + hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
@@ -175,6 +220,8 @@ def admit(processor: Any, request: Any) -> Any:
     params = request.sampling_params
     extra = getattr(params, "extra_args", None) or {}
     if REQUEST_KEY not in extra:
+        if RECORD_KEY in extra:
+            raise InputError(f"{RECORD_KEY} is for steered requests: give {REQUEST_KEY} too.")
         return request
     admission = Admission.of(processor)
     if admission is None:
@@ -184,7 +231,8 @@ def admit(processor: Any, request: Any) -> Any:
     if request.prompt_token_ids is None or request.resumable:
         raise InputError("steering needs a prompt of tokens that is known when the request comes.")
     prompt = len(request.prompt_token_ids)
-    asked = admission.resolve(extra[REQUEST_KEY], prompt, processor.tokenizer)
+    record = extra.get(RECORD_KEY, "")
+    asked = admission.resolve(extra[REQUEST_KEY], prompt, processor.tokenizer, record)
     params.extra_args = {**extra, REQUEST_KEY: asked.to_plain()}
     request.cache_salt = salt_of(asked, request.cache_salt)
     return request

@@ -16,10 +16,12 @@ from steersman.errors import InputError
 from steersman.methods import ExecutionName
 from steersman.request import Request
 from steersman.vllm.op import most_of
-from steersman.vllm.served import Served
+from steersman.vllm.served import Served, watch_key
 
 REQUEST_KEY = "steering"
 """What a request calls it, in `extra_args` and in `vllm_xargs`."""
+RECORD_KEY = "steering_report"
+"""Beside it, a name of the caller's choice by which the report of the request is asked for."""
 MOST = most_of(torch.float32)
 _OPTIONS = ("target", "lambda_", "tokens", "reference", "execution")
 _EXAMPLE = '{"calm": 1.0} or {"calm": {"target": 1.0, "tokens": "all"}}'
@@ -46,19 +48,29 @@ class Asked:
     Args:
         prompt: tokens of its prompt.
         laws: what acts on it.
+        record: what the record of its features is called; empty where none is kept.
     """
 
     prompt: int
     laws: tuple[AskedLaw, ...]
+    record: str = ""
+
+    @property
+    def keys(self) -> set[str]:
+        """Of all that a worker has to hold for it."""
+        keys = {law.key for law in self.laws}
+        return keys | {watch_key(key) for key in keys} if self.record else keys
 
     def to_plain(self) -> dict[str, Any]:
         """Numbers, texts and lists, for the way to another process."""
-        return {"prompt": self.prompt, "laws": [list(law) for law in self.laws]}
+        laws = [list(law) for law in self.laws]
+        return {"prompt": self.prompt, "laws": laws, "record": self.record}
 
     @classmethod
     def of_plain(cls, data: Any) -> "Asked":
         """What `to_plain` gave."""
-        return cls(int(data["prompt"]), tuple(AskedLaw(*law) for law in data["laws"]))
+        laws = tuple(AskedLaw(*law) for law in data["laws"])
+        return cls(int(data["prompt"]), laws, str(data["record"]))
 
 
 def read_ask(given: object) -> dict[str, dict[str, Any]]:
@@ -101,6 +113,21 @@ def law_of(
         InputError: a strength that is not finite or for several prompts, choices that contradict
             each other, or a law that an engine of this kind cannot run; says why.
     """
+    request = request_of(served, options, tokenizer)
+    channel = channel_of(served.parts, request, nn.Identity())
+    execution = _execution(served, channel)
+    offsets = channel.asked(1, 1, torch.device("cpu")).offsets(channel.units, 1)
+    setpoints = offsets[:, 0, :].float()
+    _require_bearable(served, (served.laws[execution].G @ setpoints[:, :, None]).abs(), most)
+    return AskedLaw(served.key(execution), channel.rule.name, setpoints.tolist())
+
+
+def request_of(served: Served, options: Mapping[str, Any], tokenizer: Any) -> Request:
+    """What is asked of one steering, its tokens and numbers checked; arguments as of `law_of`.
+
+    Raises:
+        InputError: a strength that is not finite or for several prompts, or no rule for tokens.
+    """
     tokens = options.get("tokens")
     if tokens is not None:
         tokens = tokens_named(str(tokens))
@@ -114,12 +141,7 @@ def law_of(
     )
     if request.count:
         raise InputError(f"the strength of {served.name!r} is a list; one request takes one.")
-    channel = channel_of(served.parts, request, nn.Identity())
-    execution = _execution(served, channel)
-    offsets = channel.asked(1, 1, torch.device("cpu")).offsets(channel.units, 1)
-    setpoints = offsets[:, 0, :].float()
-    _require_bearable(served, (served.laws[execution].G @ setpoints[:, :, None]).abs(), most)
-    return AskedLaw(served.key(execution), channel.rule.name, setpoints.tolist())
+    return request
 
 
 def _execution(served: Served, channel: Channel) -> ExecutionName:

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from steersman.errors import ArchitectureError
-from steersman.vllm.op import steer
+from steersman.vllm.op import look, steer
 from steersman.vllm.table import LawTable
 
-_BUFFERS = ("H", "G", "setpoints", "slot", "mask", "opened", "fired")
+_BUFFERS = ("H", "G", "setpoints", "slot", "mask", "opened", "fired", "seen")
+_LAST = ("last", "opened", "seen_last")
 _ELSEWHERE = ("vision", "visual", "audio", "encoder", "tower")
 
 
@@ -58,7 +59,11 @@ def hook_blocks(blocks: Mapping[int, nn.Module], table: LawTable) -> None:
     for number, block in blocks.items():
         for name, tensor in zip(_BUFFERS, table.at(number), strict=True):
             block.register_buffer(f"steersman_{name}", tensor, persistent=False)
-        block.forward = _Steered(block, table)
+        ends = number + 1 == table.blocks
+        if ends:
+            for name, tensor in zip(_LAST, table.at_the_end, strict=True):
+                block.register_buffer(f"steersman_{name}", tensor, persistent=False)
+        block.forward = _Steered(block, table, ends)
 
 
 class _Steered:
@@ -67,10 +72,12 @@ class _Steered:
     Args:
         block: the block, whose own `forward` runs first.
         table: tells whether anything is steered at all.
+        ends: whether it is the model's last, whose output is looked at, too.
     """
 
-    def __init__(self, block: nn.Module, table: LawTable) -> None:
+    def __init__(self, block: nn.Module, table: LawTable, ends: bool) -> None:
         self.block = block
+        self.ends = ends
         self.inner = block.forward
         self.table = table
 
@@ -96,7 +103,11 @@ class _Steered:
             block.steersman_mask,
             block.steersman_opened,
             block.steersman_fired,
+            block.steersman_seen,
         )
+        if self.ends:
+            rest = _rest(output)
+            look(y, rest, block.steersman_last, block.steersman_opened, block.steersman_seen_last)
         return output
 
 
@@ -118,6 +129,14 @@ def _stream(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
             "model cannot be steered inside vLLM."
         )
     return hidden.clone() if residual is None else torch.add(hidden, residual)
+
+
+def _rest(output: Any) -> Tensor | None:
+    """What a block gives beside its output to be added to it by the next norm, if anything."""
+    if not isinstance(output, tuple) or len(output) < 2:
+        return None
+    y, rest = output[:2]
+    return rest if isinstance(rest, Tensor) and rest.shape == y.shape else None
 
 
 def _decodes(path: str, module: nn.ModuleList) -> bool:

@@ -3,6 +3,7 @@
     GET    /v1/steerings                                   {"steerings": [NAME, ...]}
     POST   /v1/steerings    {"name": NAME, "path": FOLDER}  a folder where the server runs
     DELETE /v1/steerings/NAME
+    GET    /v1/steerings/reports/RECORD                     what a request's steerings did
 
 vLLM adds such routes only where its operator names the package: `VLLM_PLUGINS=steersman`.
 """
@@ -17,8 +18,10 @@ from steersman.vllm.hot import (
     Call,
     admission_of,
     prepared,
+    reading,
     require_done,
     require_one_front_end,
+    require_seen,
     taken_on,
 )
 
@@ -43,6 +46,7 @@ class Endpoints:
         app.add_api_route("/v1/steerings", self.listed, methods=["GET"])
         app.add_api_route("/v1/steerings", self.added, methods=["POST"])
         app.add_api_route("/v1/steerings/{name}", self.removed, methods=["DELETE"])
+        app.add_api_route("/v1/steerings/reports/{record}", self.reported, methods=["GET"])
 
     async def listed(self) -> Any:
         """The names."""
@@ -74,6 +78,19 @@ class Endpoints:
             async with self._changing:
                 await self._tell(Call(REMOVE, (admission.drop(name),)))
             return await self._names()
+
+        return await _answered(act)
+
+    async def reported(self, record: str) -> Any:
+        """The report of a request whose `vllm_xargs` hold `{"steering_report": RECORD}`."""
+
+        async def act() -> dict[str, Any]:
+            admission, call = admission_of(self._engine), reading(record)
+            require_one_front_end(self._engine)
+            watching = admission.watching(record)
+            answers = await self._engine.collective_rpc(call.method, args=call.args)
+            seen = require_seen(watching.joined(answers), record)
+            return {"steering_report": watching.report(seen)}
 
         return await _answered(act)
 

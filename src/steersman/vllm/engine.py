@@ -5,17 +5,15 @@ in the process, or the processes, that vLLM starts.
 """
 
 import asyncio
-import logging
+import itertools
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, TypeVar
 
-from steersman.errors import SteersmanError
 from steersman.serving.errors import (
-    BusyError,
     FailedError,
     LostEngineError,
     NotThereError,
@@ -23,50 +21,24 @@ from steersman.serving.errors import (
     StoppingError,
 )
 from steersman.serving.limits import Limits
-from steersman.serving.protocol import (
-    Finished,
-    Generation,
-    Load,
-    Reason,
-    Sampling,
-    SteeringInfo,
-    Token,
+from steersman.serving.protocol import Finished, Generation, Load, SteeringInfo, Token
+from steersman.serving.readings import Readings
+from steersman.vllm.asking import law_of
+from steersman.vllm.hot import (
+    REMOVE,
+    Call,
+    admission_of,
+    prepared,
+    reading,
+    require_done,
+    taken_on,
 )
-from steersman.serving.row import RowAnswer
-from steersman.steering import Steering
-from steersman.vllm.asking import REQUEST_KEY, law_of
-from steersman.vllm.hot import REMOVE, Call, admission_of, prepared, require_done, taken_on
 from steersman.vllm.opening import require_workers, started
-from steersman.vllm.served import Served
+from steersman.vllm.reports import Seen, Watching
+from steersman.vllm.translating import LOST, ends_of, info_of, params_of, told
+from steersman.vllm.turns import Turns, VllmAnswer
 
-_log = logging.getLogger(__name__)
 _Value = TypeVar("_Value")
-_LOST = "vLLM's engine has ended; the server's log says why. Start the server again."
-
-
-class VllmAnswer(RowAnswer):
-    """An answer that vLLM writes.
-
-    Args:
-        give_up: called where nobody wants more of it; from any thread, and more than once.
-    """
-
-    def __init__(self, give_up: Callable[["VllmAnswer"], None]) -> None:
-        """Nothing has come yet."""
-        super().__init__()
-        self.begun = False
-        self._give_up = give_up
-
-    async def cancel(self, reason: Reason = "stop") -> Finished:
-        """Ask for no more tokens, and wait for the word of how it ended."""
-        self.reason = reason
-        self._give_up(self)
-        return await super().cancel(reason)
-
-    def abandon(self) -> None:
-        """Ask for no more tokens."""
-        super().abandon()
-        self._give_up(self)
 
 
 class VllmEngine:
@@ -82,12 +54,10 @@ class VllmEngine:
 
     def __init__(self, arguments: Mapping[str, Any], limits: Limits | None = None) -> None:
         """Start vLLM, and wait until it is ready."""
-        self._limits = limits or Limits()
-        self._answers: dict[VllmAnswer, Future[None]] = {}
+        self._turns = Turns(limits or Limits(), self._begin, self._over)
         self._infos: dict[str, SteeringInfo] = {}
-        self._count = 0
-        self._stopping = False
-        self._change = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._closed = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="steersman-vllm", daemon=True
@@ -101,7 +71,7 @@ class VllmEngine:
             self._loop.call_soon_threadsafe(self._loop.stop)
             raise
         self._admission = admission_of(self._llm)
-        self._ends = _ends(self._llm.model_config, self.tokenizer)
+        self._ends = ends_of(self._llm.model_config, self.tokenizer)
 
     @property
     def tokenizer(self) -> Any:
@@ -121,17 +91,15 @@ class VllmEngine:
     @property
     def load(self) -> Load:
         """How busy it is now."""
-        answers = list(self._answers)
-        running = sum(answer.begun for answer in answers)
-        return Load(running, len(answers) - running)
+        return self._turns.load
 
     @property
     def failure(self) -> str | None:
         """Why it cannot answer any more; None while it can."""
-        return _LOST if self._llm.errored else None
+        return LOST if self._llm.errored else None
 
     def submit(self, request: Generation) -> VllmAnswer:
-        """Begin an answer, or let it wait; it ends without a report, of which vLLM keeps no record.
+        """Begin an answer, or let it wait.
 
         Raises:
             BusyError: as many wait as may.
@@ -139,21 +107,19 @@ class VllmEngine:
             NotThereError: no such steering is loaded.
             StoppingError: the engine is closing.
         """
-        params = self._params(request)
+        infos = self._infos
+        missing = [name for name in request.steering if name not in infos]
+        if missing:
+            raise NotThereError(
+                f"there is no steering {missing[0]!r}.", "steering", "steering_not_found"
+            )
         if self.failure is not None:
-            raise LostEngineError(_LOST)
-        answer = VllmAnswer(self._give_up)
-        with self._change:
-            if self._stopping:
-                raise StoppingError("the server is shutting down.")
-            waiting = self.load.waiting
-            if waiting >= self._limits.waiting:
-                raise BusyError(f"{waiting} answers wait already; come again later.")
-            self._count += 1
-            writing = self._write(str(self._count), request.prompt, params, answer)
-            future = asyncio.run_coroutine_threadsafe(writing, self._loop)
-            self._answers[answer] = future
-        future.add_done_callback(lambda done: self._over(answer, done))
+            raise LostEngineError(LOST)
+        number = str(next(self._numbers))
+        named = tuple(infos[name] for name in request.steering)
+        params = params_of(number, request, self._ends)
+        answer = VllmAnswer(request, number, named, params, self._turns.give_up)
+        self._turns.enter(answer)
         return answer
 
     def add(self, name: str, folder: Path) -> SteeringInfo:
@@ -165,9 +131,9 @@ class VllmEngine:
             MismatchError: it was made for another model.
         """
         served, call = prepared(self._admission, name, folder)
-        info = _info(served)
+        info = info_of(served)
         # As requests will ask for it, so that whoever loads it learns what is wrong with it.
-        law_of(served, _options(dict.fromkeys(info.features, 1.0), info), self.tokenizer)
+        law_of(served, {"target": dict.fromkeys(info.features, 1.0)}, self.tokenizer)
         self._done(self._tell(call))
         self._done(self._tell(taken_on(self._admission, served)))
         self._infos = {**self._infos, name: info}
@@ -180,63 +146,92 @@ class VllmEngine:
 
     def close(self) -> None:
         """Stop vLLM and wait for it; answers that are not finished end with an error."""
-        with self._change:
-            if self._stopping:
-                return
-            self._stopping = True
-            answers = list(self._answers)
-        for answer in answers:
+        if self._closed:
+            return
+        self._closed = True
+        for answer in self._turns.close():
             answer.put(StoppingError("the server is shutting down."))
-            self._give_up(answer)
+            self._turns.give_up(answer)
         self._llm.shutdown()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
-    def _params(self, request: Generation) -> Any:
-        """What vLLM is asked."""
-        infos = self._infos
-        missing = [name for name in request.steering if name not in infos]
-        if missing:
-            raise NotThereError(
-                f"there is no steering {missing[0]!r}.", "steering", "steering_not_found"
-            )
-        asked = {name: _options(each, infos[name]) for name, each in request.steering.items()}
-        return _params_of(request.sampling, self._ends, asked)
+    def _begin(self, answer: VllmAnswer) -> "Future[None]":
+        return asyncio.run_coroutine_threadsafe(self._write(answer), self._loop)
 
-    async def _write(
-        self, number: str, prompt: tuple[int, ...], params: Any, answer: VllmAnswer
-    ) -> None:
+    async def _write(self, answer: VllmAnswer) -> None:
         """Hand out the tokens of one answer as vLLM writes them."""
         from vllm.inputs.engine import tokens_input
 
+        prompt = tokens_input(list(answer.request.prompt))
         try:
-            written = self._llm.generate(tokens_input(list(prompt)), params, number)
+            self._require_loaded(answer.steerings)
+            written = self._llm.generate(prompt, answer.params, answer.number)
             async with aclosing(written) as outputs:
                 async for output in outputs:
-                    answer.begun = True
-                    self._hand_out(output.outputs[0], answer)
+                    await self._hand_out(output.outputs[0], answer)
         except Exception as error:
-            answer.put(_told(error))
+            answer.put(told(error))
 
-    def _hand_out(self, new: Any, answer: VllmAnswer) -> None:
-        for token in new.token_ids:
+    def _require_loaded(self, steerings: tuple[SteeringInfo, ...]) -> None:
+        """Refuse an answer whose steering is not the one any more that it was checked against."""
+        for one in steerings:
+            if self._infos.get(one.name) is not one:
+                raise RequestError(
+                    f"the steering {one.name!r} was removed or exchanged while the request waited; "
+                    "send it again."
+                )
+
+    async def _hand_out(self, new: Any, answer: VllmAnswer) -> None:
+        features = await self._features(answer, len(new.token_ids))
+        answer.received += len(new.token_ids)
+        for token, found in zip(new.token_ids, features, strict=True):
             if token not in self._ends:
-                answer.put(Token(token))
+                answer.put(Token(token, found))
         if new.finish_reason in ("stop", "length"):
-            answer.put(Finished(new.finish_reason))
+            answer.put(Finished(new.finish_reason, await self._report(answer)))
         elif new.finish_reason is not None:
             raise FailedError(f"vLLM ended the answer ({new.finish_reason}); the log says why.")
 
-    def _give_up(self, answer: VllmAnswer) -> None:
-        future = self._answers.get(answer)
-        if future is not None:
-            future.cancel()
+    async def _features(self, answer: VllmAnswer, count: int) -> list[Readings | None]:
+        """Where the features were in the states that the next tokens of an answer came from."""
+        if not answer.request.readings:
+            return [None] * count
+        if not answer.request.steering:
+            return [()] * count
+        first = len(answer.request.prompt) - 1 + answer.received
+        watching, seen = await self._observed(answer, first, first + count)
+        found = {} if seen is None else watching.readings(seen)
+        return [found.get(place) for place in range(first, first + count)]
 
-    def _over(self, answer: VllmAnswer, done: "Future[None]") -> None:
-        with self._change:
-            self._answers.pop(answer, None)
-        if done.cancelled():
-            answer.put(Finished(answer.reason))
+    async def _report(self, answer: VllmAnswer) -> list[dict[str, Any]] | None:
+        """What the steerings of an answer did, up to the last token that was handed out."""
+        if not answer.request.report:
+            return None
+        if not answer.request.steering:
+            return []
+        stop = len(answer.request.prompt) - 1 + answer.received
+        watching, seen = await self._observed(answer, 0, stop)
+        return None if seen is None else watching.report(seen)
+
+    async def _observed(
+        self, answer: VllmAnswer, first: int, stop: int
+    ) -> tuple[Watching, Seen | None]:
+        call = reading(answer.number, first, stop)
+        answers = await self._llm.collective_rpc(call.method, args=call.args)
+        watching = self._admission.watching(answer.number)
+        return watching, watching.joined(answers)
+
+    def _over(self, answer: VllmAnswer, given_up: bool) -> None:
+        if given_up:
+            asyncio.run_coroutine_threadsafe(self._end(answer), self._loop)
+
+    async def _end(self, answer: VllmAnswer) -> None:
+        """The last word of an answer of which nobody wants more tokens."""
+        try:
+            answer.put(Finished(answer.reason, await self._report(answer)))
+        except Exception as error:
+            answer.put(told(error))
 
     async def _tell(self, call: Call) -> None:
         require_done(await self._llm.collective_rpc(call.method, args=call.args))
@@ -244,58 +239,3 @@ class VllmEngine:
     def _done(self, work: Coroutine[Any, Any, _Value]) -> _Value:
         """What came of something that is done in vLLM's event loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-
-def _params_of(sampling: Sampling, ends: frozenset[int], asked: Mapping[str, Any]) -> Any:
-    from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind
-
-    return SamplingParams(
-        max_tokens=sampling.max_tokens,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        seed=sampling.seed % 2**63,  # vLLM takes -1 for none
-        stop_token_ids=sorted(ends),
-        detokenize=False,
-        output_kind=RequestOutputKind.DELTA,
-        extra_args={REQUEST_KEY: asked} if asked else None,
-    )
-
-
-def _options(strengths: Mapping[str, float], info: SteeringInfo) -> dict[str, Any]:
-    """What is not named is left alone; it was refused where a law cannot do that."""
-    return {"target": {feature: strengths.get(feature, 0.0) for feature in info.features}}
-
-
-def _ends(model_config: Any, tokenizer: Any) -> frozenset[int]:
-    """Every token that ends an answer: a model may have several, and not the tokenizer's own."""
-    known = (model_config.try_get_generation_config() or {}).get("eos_token_id")
-    every = [*(known if isinstance(known, list) else [known]), tokenizer.eos_token_id]
-    return frozenset(one for one in every if isinstance(one, int))
-
-
-def _told(error: Exception) -> RequestError:
-    """What a client may know of an error: what was meant to be read, and nothing else."""
-    from vllm.exceptions import VLLMClientError
-    from vllm.v1.engine.exceptions import EngineDeadError
-
-    if isinstance(error, RequestError):
-        return error
-    if isinstance(error, EngineDeadError):
-        return LostEngineError(_LOST)
-    if isinstance(error, SteersmanError | VLLMClientError):
-        return RequestError(str(error))
-    _log.error("an answer failed", exc_info=error)
-    return FailedError("the model failed on this request; the server's log says why.")
-
-
-def _info(served: Served) -> SteeringInfo:
-    steering = Steering.of_parts(served.parts)
-    return SteeringInfo(
-        name=served.name,
-        method=steering.method.name,
-        features=steering.features.names,
-        needs_all=steering.method.reference == "absolute",
-        summary=steering.summary(),
-        in_units=steering.method.in_units,
-    )

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from steersman.errors import InputError
+from steersman.errors import InputError, UnknownNameError
 from steersman.vllm.admission import Admission
 from steersman.vllm.plugin import require_registered
+from steersman.vllm.reports import RECORD, Seen
 from steersman.vllm.served import Served, read_files
 
 ADD, REMOVE = "steersman_add", "steersman_remove"
@@ -71,6 +72,46 @@ def remove(engine: Any, name: str) -> None:
     require_done(engine.collective_rpc(call.method, args=call.args))
 
 
+def report(engine: Any, record: str) -> list[dict[str, Any]]:
+    """What the steerings of a request were asked for and what they did, in natural units.
+
+        SamplingParams(extra_args={"steering": {"calm": 1.0}, "steering_report": "mine"})
+
+    Args:
+        engine: vLLM's `LLM`.
+        record: what the request called it.
+
+    Returns:
+        A mapping for each feature, of plain data: what it was asked for, what it reached, and the
+        means over the steered tokens at every block. Also while the request is under way.
+
+    Raises:
+        UnknownNameError: there is no such record, or it had to make room for others.
+    """
+    watching = admission_of(engine).watching(record)
+    call = reading(record)
+    seen = watching.joined(engine.collective_rpc(call.method, args=call.args))
+    return watching.report(require_seen(seen, record))
+
+
+def reading(record: str, first: int = 0, stop: int = 2**62) -> Call:
+    """What asks the workers for a record, or for some places of it; arguments as `Records.read`."""
+    return Call(RECORD, (record, first, stop))
+
+
+def require_seen(seen: Seen | None, record: str) -> Seen:
+    """Refuse a record that is gone.
+
+    Raises:
+        UnknownNameError: the workers do not have it.
+    """
+    if seen is None:
+        raise UnknownNameError(
+            f"the record {record!r} is empty yet, or had to make room for those of other requests."
+        )
+    return seen
+
+
 def admission_of(engine: Any) -> Admission:
     """What the front end of an engine knows.
 
@@ -106,7 +147,7 @@ def taken_on(admission: Admission, served: Served) -> Call:
 
 
 def require_one_front_end(engine: Any) -> None:
-    """Refuse to change the steerings of a server whose front ends know nothing of each other.
+    """Refuse what concerns a server whose front ends know nothing of each other.
 
     Args:
         engine: the `AsyncLLM` of one of them.

@@ -1,7 +1,10 @@
-"""The one operation that a model of vLLM holds behind each of its blocks.
+"""What a model of vLLM holds behind each of its blocks, and once more behind the last.
 
 e = S[slot] - x H              where the row's mask is set, else 0
 y = y + clamp(e G', +-most)    on open rows; all others keep every bit
+
+All of `e` stays where it was computed until the next pass, so that what the laws observed can be
+told without computing it again: a column with S = 0 and G = 0 observes and does nothing else.
 
 Keys and values that are not finite would outlive their request: attention multiplies what an
 earlier one left in a block of the cache by zero, and not a number times zero is not a number. So a
@@ -29,6 +32,7 @@ def _steer(
     mask: Tensor,
     opened: Tensor,
     fired: Tensor,
+    seen: Tensor,
 ) -> None:
     """Add the inputs of all laws to a block's output, in place.
 
@@ -45,6 +49,7 @@ def _steer(
         mask: which laws act on each row, `(capacity, columns)`.
         opened: the rows on which any does, `(capacity,)`.
         fired: one number; set to 1.
+        seen: becomes `S - x H` of every row where any is open, `(capacity, columns)`, float32.
     """
     fired.fill_(1)
     rows = y.shape[0]
@@ -54,7 +59,8 @@ def _steer(
     # Asking an accelerator for a value would wait for it, and a captured graph cannot.
     if y.device.type == "cpu" and not bool(here.any()):
         return
-    errors = torch.addmm(setpoints[slot[:rows]], x.to(H.dtype), H, alpha=-1)
+    errors = seen[:rows]
+    torch.addmm(setpoints[slot[:rows]], x.to(H.dtype), H, alpha=-1, out=errors)
     most = most_of(y.dtype)
     u = torch.where(mask[:rows], errors, 0.0).mm(G).clamp_(-most, most).to(y.dtype)
     if y.device.type == "cpu" and bool(here.all()):
@@ -63,16 +69,38 @@ def _steer(
         y.copy_(torch.where(here.unsqueeze(1), y + u, y))
 
 
-def _fake(*tensors: Tensor) -> None:
-    """Nothing new comes out of it."""
+def _look(y: Tensor, rest: Tensor | None, H: Tensor, opened: Tensor, seen: Tensor) -> None:
+    """Keep what is observed of the last block's output, as `_steer` does of the inputs.
+
+    Args:
+        y: what comes out of the block, `(rows, n)`.
+        rest: what is yet to be added to it; None where that is nothing.
+        H: what is observed of their sum, `(n, columns)`, float32.
+        opened: the rows of which anything is, `(capacity,)`.
+        seen: becomes `-(y + rest) H` where any is, `(capacity, columns)`, float32.
+    """
+    rows = y.shape[0]
+    if y.device.type == "cpu" and not bool(opened[:rows].any()):
+        return
+    here = seen[:rows]
+    here.addmm_(y.to(H.dtype), H, beta=0, alpha=-1)
+    if rest is not None:
+        here.addmm_(rest.to(H.dtype), H, alpha=-1)
+
+
+def _fake(*tensors: Tensor | None) -> None:
+    """Nothing new comes out of either."""
 
 
 # Registered by hand: what the decorator puts around it takes as long as a block of a small model.
 _LIBRARY: Any = torch.library.Library("steersman", "FRAGMENT")  # type: ignore[no-untyped-call]
 _LIBRARY.define(
     "steer(Tensor(a!) y, Tensor x, Tensor H, Tensor G, Tensor setpoints, Tensor slot, Tensor mask, "
-    "Tensor opened, Tensor(b!) fired) -> ()"
+    "Tensor opened, Tensor(b!) fired, Tensor(c!) seen) -> ()"
 )
-_LIBRARY.impl("steer", _steer, "CompositeExplicitAutograd")
-torch.library.register_fake("steersman::steer", _fake, lib=_LIBRARY)
+_LIBRARY.define("look(Tensor y, Tensor? rest, Tensor H, Tensor opened, Tensor(a!) seen) -> ()")
+for _name, _kernel in (("steer", _steer), ("look", _look)):
+    _LIBRARY.impl(_name, _kernel, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"steersman::{_name}", _fake, lib=_LIBRARY)
 steer = torch.ops.steersman.steer.default
+look = torch.ops.steersman.look.default

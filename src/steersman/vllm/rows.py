@@ -65,19 +65,16 @@ class Admitted:
 
     Args:
         laws: what acts on it.
+        record: what the record of its features is called; empty where none is kept.
     """
 
     laws: tuple[LawOnRequest, ...]
+    record: str = ""
 
     @classmethod
     def of(cls, asked: Asked) -> "Admitted":
         """From what was asked."""
-        return cls(tuple(LawOnRequest(law, asked.prompt) for law in asked.laws))
-
-    @property
-    def keys(self) -> set[str]:
-        """Of its laws."""
-        return {law.asked.key for law in self.laws}
+        return cls(tuple(LawOnRequest(law, asked.prompt) for law in asked.laws), asked.record)
 
 
 @dataclass(frozen=True)

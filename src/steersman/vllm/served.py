@@ -27,16 +27,23 @@ class Matrices:
     Args:
         H: what is observed, `(blocks, n, k)`, float32.
         G: what is done about it, `(blocks, n, k)`, float32.
+        last: what is observed of the last block's output, `(n, k)`, float32; None is nothing.
     """
 
     H: Float[Tensor, "blocks n k"]
     G: Float[Tensor, "blocks n k"]
+    last: Float[Tensor, "n k"] | None = None
 
     @classmethod
     def of(cls, law: AffineLaw) -> "Matrices":
         """Those of a law."""
         acts = torch.tensor([law.is_active(block) for block in range(law.blocks)])[:, None, None]
         return cls(law.H.float() * acts, law.G.float() * acts)
+
+    @classmethod
+    def watching(cls, V: Float[Tensor, "states n features"]) -> "Matrices":
+        """A law that observes features at every state of the stream, and does nothing."""
+        return cls(V[:-1].float(), torch.zeros_like(V[:-1], dtype=torch.float32), V[-1].float())
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +88,10 @@ class Served:
 
     @property
     def keyed(self) -> dict[str, Matrices]:
-        """The laws by those keys."""
-        return {self.key(execution): law for execution, law in self.laws.items()}
+        """The laws by those keys, and what tells where the features are."""
+        laws = {self.key(execution): law for execution, law in self.laws.items()}
+        watching = Matrices.watching(self.parts.features.vectors)
+        return {**laws, watch_key(self.fingerprint): watching}
 
     def require_config(self, model_type: str, blocks: int, n: int, vocab_size: int) -> None:
         """Refuse a model that it was not made for.
@@ -99,6 +108,15 @@ class Served:
                 f"the steering {self.name!r} was made for {made.model or 'another model'} and does "
                 f"not fit this one ({details}). Fit a steering on this model."
             )
+
+
+def watch_key(key: str) -> str:
+    """What the law is called that only observes the features.
+
+    Args:
+        key: of another law of the same steering, or its fingerprint.
+    """
+    return f"{key.partition('/')[0]}/watch"
 
 
 def read_files(folder: str | Path) -> dict[str, bytes]:

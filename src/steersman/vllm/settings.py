@@ -14,7 +14,7 @@ KEY = "steersman"
 """Their name in vLLM's `additional_config`, and of what a request asks, in its own settings."""
 COLUMNS = 32
 """For how many observed numbers there is room by default, over all steerings."""
-_LAYOUT = 1
+_LAYOUT = 2
 """Raised where the operation in the model's graph changes: no compiled graph outlives it."""
 _EXAMPLE = '{"steerings": {"calm": "/path/to/steering"}}'
 
@@ -26,7 +26,8 @@ class Settings:
     Args:
         steerings: folders that `Steering.save_pretrained` wrote, by the names that requests use.
         columns: room for so many observed numbers, of all steerings together; it cannot grow while
-            the engine runs. A steering of one feature takes one for each way it can be run.
+            the engine runs. A steering takes one a feature for each way it can be run, and one to
+            tell where the feature is.
     """
 
     steerings: Mapping[str, str]

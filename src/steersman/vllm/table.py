@@ -62,6 +62,11 @@ class LawTable:
         self.mask = zeros(self.rows, self.columns, dtype=torch.bool)
         self.opened = zeros(self.rows, dtype=torch.bool)
         self.fired = zeros(self.blocks, 1, dtype=torch.int32)
+        # Of every block's input, and of the last one's output.
+        self.seen: Float[Tensor, "states rows columns"] = zeros(
+            self.blocks + 1, self.rows, self.columns
+        )
+        self.last: Float[Tensor, "n columns"] = zeros(self.n, self.columns)
         self._touched = 0
         # Nothing is steered in the passes to come, and the operation is known to run behind every
         # block: blocks that are called one by one may leave it out.
@@ -70,7 +75,13 @@ class LawTable:
     def at(self, block: int) -> tuple[Tensor, ...]:
         """What the operation takes at a block, in its order, behind `y` and `x`."""
         shared = (self.slot, self.mask, self.opened)
-        return (self.H[block], self.G[block], self.setpoints[block], *shared, self.fired[block])
+        law = (self.H[block], self.G[block], self.setpoints[block])
+        return (*law, *shared, self.fired[block], self.seen[block])
+
+    @property
+    def at_the_end(self) -> tuple[Tensor, ...]:
+        """What the operation behind the last block takes, behind what comes out of that."""
+        return (self.last, self.opened, self.seen[-1])
 
     def add(self, name: str, laws: Mapping[str, Matrices], busy: Iterable[str] = ()) -> None:
         """Give every law of a steering columns of its own; none twice.
@@ -158,6 +169,7 @@ class LawTable:
             self.leaving.remove(key)
             self.H[:, :, columns] = 0.0
             self.G[:, columns] = 0.0
+            self.last[:, columns] = 0.0
 
     def _free(self) -> list[int]:
         taken = {column for columns in self.columns_of.values() for column in columns}
@@ -166,4 +178,6 @@ class LawTable:
     def _write(self, key: str, law: Matrices, columns: list[int]) -> None:
         self.H[:, :, columns] = law.H.to(self.device)
         self.G[:, columns] = law.G.mT.to(self.device)
+        if law.last is not None:
+            self.last[:, columns] = law.last.to(self.device)
         self.columns_of[key] = columns

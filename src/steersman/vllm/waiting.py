@@ -33,4 +33,4 @@ def require_resolved(request: Any) -> None:
 def keys_of(requests: Iterable[Any]) -> set[str]:
     """Of all laws that any of some requests needs, those that wait included."""
     found = (asked_of(request) for request in requests)
-    return {law.key for asked in found if asked is not None for law in asked.laws}
+    return {key for asked in found if asked is not None for key in asked.keys}

@@ -11,8 +11,9 @@ from torch import Tensor
 from steersman.errors import ArchitectureError, InputError, MismatchError, SteersmanError
 from steersman.vllm.asking import Asked
 from steersman.vllm.blocks import find_blocks, hook_blocks
+from steersman.vllm.records import Records
 from steersman.vllm.rows import Admitted, Batch, Slots
-from steersman.vllm.served import Served, config_of
+from steersman.vllm.served import Served, config_of, watch_key
 from steersman.vllm.settings import Settings
 from steersman.vllm.table import LawTable, Rows
 from steersman.vllm.waiting import asked_of
@@ -34,6 +35,8 @@ class Pilot:
         self.local = local
         self.admitted: dict[str, Admitted] = {}
         self.slots = Slots(table.slots)
+        self.records = Records(table, local)
+        self._told: list[tuple[str, int, int, int]] = []
         self._proved = False
         self._aimed: tuple[object, ...] | None = None
 
@@ -44,8 +47,10 @@ class Pilot:
             scheduled: vLLM's `SchedulerOutput`.
         """
         for name in scheduled.finished_req_ids:
-            self.admitted.pop(name, None)
+            done = self.admitted.pop(name, None)
             self.slots.release(name)
+            if done is not None:
+                self.records.end(done)
         for request in scheduled.scheduled_new_reqs:
             asked = asked_of(request)
             if asked is not None and request.req_id not in self.admitted:
@@ -57,6 +62,12 @@ class Pilot:
         if not present:
             self.rest(self._proved)
             return
+        spans = [span for span in batch.spans() if span[0] in present]
+        self._told = [
+            (self.admitted[name].record, row, rows, first)
+            for name, row, rows, first in spans
+            if self.admitted[name].record
+        ]
         key = self._key(batch, present)
         if key is not None and key == self._aimed:
             return
@@ -65,13 +76,14 @@ class Pilot:
         slot = np.zeros(count, dtype=np.int64)
         mask = np.zeros((count, self.table.columns), dtype=bool)
         by_ids = []
-        for name, row, rows, first in batch.spans():
-            if name not in present:
-                continue
+        for name, row, rows, first in spans:
             slot[row : row + rows] = self._slot(name, present)
             for law in self.admitted[name].laws:
                 columns = self.table.columns_of[law.asked.key]
                 mask[row : row + rows, columns] = law.opened(first, rows)[:, None]
+                if self.admitted[name].record:
+                    watched = self.table.columns_of[watch_key(law.asked.key)]
+                    mask[row : row + rows, watched] = True
                 if law.ids is not None:
                     by_ids.append((row, rows, columns, law.ids))
         self.table.put(Rows(slot, mask))
@@ -87,6 +99,13 @@ class Pilot:
         self.table.clear()
         self.table.resting = skipped
         self._aimed = None
+        self._told = []
+
+    def gather(self) -> None:
+        """After a pass: keep what it showed of the requests that are to be told of."""
+        for told in self._told:
+            self.records.keep(*told)
+        self._told = []
 
     def _key(self, batch: Batch, present: set[str]) -> tuple[object, ...] | None:
         """What tells a pass whose rows are as those of the last; None where tokens may differ.
@@ -147,14 +166,14 @@ class Pilot:
             MismatchError: a law that this worker was never told of, which ends the engine: the
                 others have run it steered, or nobody has.
         """
-        found = Admitted.of(asked)
-        missing = found.keys - self.table.columns_of.keys()
+        missing = asked.keys - self.table.columns_of.keys()
         if missing:
             raise MismatchError(
                 f"the request {name} asks for laws that this worker does not have: it was started "
                 "after they were added. Give all steerings when the engine starts."
             )
-        self.admitted[name] = found
+        found = self.admitted[name] = Admitted.of(asked)
+        self.records.begin(found)
 
     def _slot(self, name: str, present: set[str]) -> int:
         slot, new = self.slots.take(name, present)
@@ -180,6 +199,7 @@ def install(worker: Any, settings: Settings) -> None:
         pilot = _pilot(worker, settings)
         worker.steersman_add = pilot.add
         worker.steersman_remove = pilot.remove
+        worker.steersman_record = pilot.records.read
         _surround(worker.model_runner, pilot)
         return done
 
@@ -246,6 +266,7 @@ def _surround(runner: Any, pilot: Pilot) -> None:
         done = execute(scheduled, *args, **kwargs)
         if scheduled.total_num_scheduled_tokens:
             pilot.prove()
+            pilot.gather()
         return done
 
     runner.execute_model = execute_model

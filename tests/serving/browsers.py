@@ -26,6 +26,7 @@ KEYS = {
     "ArrowRight": (39, ""),
 }
 """Of each key its number, and the text that it types."""
+_IDS = itertools.count()
 
 
 class Page:
@@ -33,7 +34,7 @@ class Page:
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
-        self._ids = itertools.count()
+        self._ids = _IDS
         self._session: str | None = None
         self.events: list[dict[str, Any]] = []
         context = self.ask("Target.createBrowserContext")["browserContextId"]
@@ -54,7 +55,9 @@ class Page:
         self._socket.send(json.dumps(message))
         while True:
             found = json.loads(self._socket.recv(timeout=60))
-            if found.get("id") == message["id"]:
+            # A tab that was closed may still be answered.
+            mine = found.get("sessionId") == message.get("sessionId")
+            if mine and found.get("id") == message["id"]:
                 assert "error" not in found, (method, found)
                 return found["result"]
             self.events.append(found)
@@ -135,6 +138,11 @@ class Page:
         session, self._session = self._session, None
         self.ask("Browser.grantPermissions", permissions=names, browserContextId=self._context)
         self._session = session
+
+    def close(self) -> None:
+        """Close the tab; one that is left open goes on drawing."""
+        self._session = None
+        self.ask("Target.disposeBrowserContext", browserContextId=self._context)
 
     def picture(self, path: Path, whole: bool = True) -> None:
         """Save what is seen as a PNG."""

@@ -143,16 +143,21 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture
-def visit(chromium: Any) -> Visit:
+def visit(chromium: Any) -> Iterator[Visit]:
     """`visit(url)`: a new tab that shows the playground, and knows its steerings."""
     from browsers import Page
 
+    pages: list[Page] = []
+
     def opened(url: str, known: bool = True) -> Page:
         page = Page(chromium)
+        pages.append(page)
         page.look(1280, 900)
         page.open(f"{url}/")
         if known:
             page.wait("document.querySelectorAll('.pick').length > 0")
         return page
 
-    return opened
+    yield opened
+    for page in pages:
+        page.close()

@@ -42,10 +42,10 @@ def batch(counts: dict[str, tuple[int, int]], drawn: np.random.Generator) -> Bat
 def acts(one: Pilot) -> list[Any]:
     """Of every row: whether it is open, its mask, and its setpoint where that counts."""
     table = one.table
-    setpoints = table.setpoints[0][table.slot]
+    assert int(table.count) == int(table.opened.sum())
     return [
         (bool(open_), mask.tolist(), setpoint[mask].tolist())
-        for open_, mask, setpoint in zip(table.opened, table.mask, setpoints, strict=True)
+        for open_, mask, setpoint in zip(table.opened, table.mask, table.S[0], strict=True)
     ]
 
 

@@ -1,6 +1,6 @@
 """What a model of vLLM holds behind each of its blocks, and once more behind the last.
 
-e = S[slot] - x H              where the row's mask is set, else 0
+e = S - x H                    where the row's mask is set, else 0
 y = y + clamp(e G', +-most)    on open rows; all others keep every bit
 
 All of `e` stays where it was computed until the next pass, so that what the laws observed can be
@@ -27,10 +27,10 @@ def _steer(
     x: Tensor,
     H: Tensor,
     G: Tensor,
-    setpoints: Tensor,
-    slot: Tensor,
+    S: Tensor,
     mask: Tensor,
     opened: Tensor,
+    count: Tensor,
     fired: Tensor,
     seen: Tensor,
 ) -> None:
@@ -44,10 +44,10 @@ def _steer(
         x: the residual stream that entered it, `(rows, n)`.
         H: what all laws observe at this block, `(n, columns)`, float32.
         G: what they do about it, `(columns, n)`, float32.
-        setpoints: by slot, `(slots, columns)`, float32.
-        slot: each row's slot, `(capacity,)`.
+        S: each row's setpoints, `(capacity, columns)`, float32.
         mask: which laws act on each row, `(capacity, columns)`.
         opened: the rows on which any does, `(capacity,)`.
+        count: how many rows those are; one number.
         fired: one number; set to 1.
         seen: becomes `S - x H` of every row where any is open, `(capacity, columns)`, float32.
     """
@@ -55,34 +55,33 @@ def _steer(
     rows = y.shape[0]
     if rows > opened.shape[0]:
         raise RuntimeError(f"{rows} rows in one pass, and room was kept for {opened.shape[0]}.")
-    here = opened[:rows]
     # Asking an accelerator for a value would wait for it, and a captured graph cannot.
-    if y.device.type == "cpu" and not bool(here.any()):
+    known = int(count) if y.device.type == "cpu" else None
+    if known == 0:
         return
     errors = seen[:rows]
-    torch.addmm(setpoints[slot[:rows]], x.to(H.dtype), H, alpha=-1, out=errors)
+    torch.addmm(S[:rows], x.to(H.dtype), H, alpha=-1, out=errors)
     most = most_of(y.dtype)
     u = torch.where(mask[:rows], errors, 0.0).mm(G).clamp_(-most, most).to(y.dtype)
-    if y.device.type == "cpu" and bool(here.all()):
+    if known == rows:
         y.add_(u)
     else:
-        y.copy_(torch.where(here.unsqueeze(1), y + u, y))
+        y.copy_(torch.where(opened[:rows].unsqueeze(1), y + u, y))
 
 
-def _look(y: Tensor, rest: Tensor | None, H: Tensor, opened: Tensor, seen: Tensor) -> None:
+def _look(y: Tensor, rest: Tensor | None, H: Tensor, count: Tensor, seen: Tensor) -> None:
     """Keep what is observed of the last block's output, as `_steer` does of the inputs.
 
     Args:
         y: what comes out of the block, `(rows, n)`.
         rest: what is yet to be added to it; None where that is nothing.
         H: what is observed of their sum, `(n, columns)`, float32.
-        opened: the rows of which anything is, `(capacity,)`.
+        count: of how many rows anything is; one number.
         seen: becomes `-(y + rest) H` where any is, `(capacity, columns)`, float32.
     """
-    rows = y.shape[0]
-    if y.device.type == "cpu" and not bool(opened[:rows].any()):
+    if y.device.type == "cpu" and int(count) == 0:
         return
-    here = seen[:rows]
+    here = seen[: y.shape[0]]
     here.addmm_(y.to(H.dtype), H, beta=0, alpha=-1)
     if rest is not None:
         here.addmm_(rest.to(H.dtype), H, alpha=-1)
@@ -95,10 +94,10 @@ def _fake(*tensors: Tensor | None) -> None:
 # Registered by hand: what the decorator puts around it takes as long as a block of a small model.
 _LIBRARY: Any = torch.library.Library("steersman", "FRAGMENT")  # type: ignore[no-untyped-call]
 _LIBRARY.define(
-    "steer(Tensor(a!) y, Tensor x, Tensor H, Tensor G, Tensor setpoints, Tensor slot, Tensor mask, "
-    "Tensor opened, Tensor(b!) fired, Tensor(c!) seen) -> ()"
+    "steer(Tensor(a!) y, Tensor x, Tensor H, Tensor G, Tensor S, Tensor mask, Tensor opened, "
+    "Tensor count, Tensor(b!) fired, Tensor(c!) seen) -> ()"
 )
-_LIBRARY.define("look(Tensor y, Tensor? rest, Tensor H, Tensor opened, Tensor(a!) seen) -> ()")
+_LIBRARY.define("look(Tensor y, Tensor? rest, Tensor H, Tensor count, Tensor(a!) seen) -> ()")
 for _name, _kernel in (("steer", _steer), ("look", _look)):
     _LIBRARY.impl(_name, _kernel, "CompositeExplicitAutograd")
     torch.library.register_fake(f"steersman::{_name}", _fake, lib=_LIBRARY)

@@ -58,9 +58,11 @@ class LawTable:
         self.H: Float[Tensor, "blocks n columns"] = zeros(self.blocks, self.n, self.columns)
         self.G: Float[Tensor, "blocks columns n"] = zeros(self.blocks, self.columns, self.n)
         self.setpoints = zeros(self.blocks, self.slots + 1, self.columns)
-        self.slot = zeros(self.rows, dtype=torch.int64)
+        # Of every row, taken from the slots whenever other rows come.
+        self.S: Float[Tensor, "blocks rows columns"] = zeros(self.blocks, self.rows, self.columns)
         self.mask = zeros(self.rows, self.columns, dtype=torch.bool)
         self.opened = zeros(self.rows, dtype=torch.bool)
+        self.count = zeros(1, dtype=torch.int64)
         self.fired = zeros(self.blocks, 1, dtype=torch.int32)
         # Of every block's input, and of the last one's output.
         self.seen: Float[Tensor, "states rows columns"] = zeros(
@@ -74,14 +76,14 @@ class LawTable:
 
     def at(self, block: int) -> tuple[Tensor, ...]:
         """What the operation takes at a block, in its order, behind `y` and `x`."""
-        shared = (self.slot, self.mask, self.opened)
-        law = (self.H[block], self.G[block], self.setpoints[block])
+        law = (self.H[block], self.G[block], self.S[block])
+        shared = (self.mask, self.opened, self.count)
         return (*law, *shared, self.fired[block], self.seen[block])
 
     @property
     def at_the_end(self) -> tuple[Tensor, ...]:
         """What the operation behind the last block takes, behind what comes out of that."""
-        return (self.last, self.opened, self.seen[-1])
+        return (self.last, self.count, self.seen[-1])
 
     def add(self, name: str, laws: Mapping[str, Matrices], busy: Iterable[str] = ()) -> None:
         """Give every law of a steering columns of its own; none twice.
@@ -141,10 +143,12 @@ class LawTable:
             raise InputError(f"{count} rows in one pass, and room was kept for {self.rows}.")
         self.clear(count)
         self.resting = False
-        self.slot[:count] = torch.from_numpy(rows.slot).to(self.device)
+        slot = torch.from_numpy(rows.slot).to(self.device)
+        self.S[:, :count] = self.setpoints[:, slot]
         self.mask[:count] = torch.from_numpy(rows.mask).to(self.device)
         self.opened[:count] = torch.from_numpy(rows.mask.any(axis=1)).to(self.device)
         self._touched = count
+        self._recount()
 
     def narrow(self, start: int, columns: Sequence[int], allowed: Bool[Tensor, " some"]) -> None:
         """Close columns of rows that are there, where `allowed` is false; nothing is waited for."""
@@ -152,14 +156,18 @@ class LawTable:
         for column in columns:
             self.mask[start:stop, column] &= allowed
         self.opened[start:stop] = self.mask[start:stop].any(dim=1)
+        self._recount()
 
     def clear(self, kept: int = 0) -> None:
         """Let nothing act on any row behind the first `kept`."""
         if self._touched > kept:
             self.opened[kept : self._touched] = False
             self.mask[kept : self._touched] = False
-            self.slot[kept : self._touched] = 0
+            self._recount()
         self._touched = min(self._touched, kept)
+
+    def _recount(self) -> None:
+        self.count[0] = self.opened[: self._touched].sum()
 
     def _make_room(self, wanted: int, busy: set[str]) -> None:
         for key in [key for key in self.leaving if key not in busy]:

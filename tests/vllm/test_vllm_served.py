@@ -1,7 +1,9 @@
 """The server over vLLM: the same answers, routes and errors as over transformers."""
 
+import asyncio
 import json
 import multiprocessing
+import random
 import socket
 import time
 from collections.abc import Iterator
@@ -30,6 +32,7 @@ from served_engines import (
 
 from steersman.serving.errors import RequestError
 from steersman.serving.limits import Limits
+from steersman.serving.protocol import Finished
 from steersman.serving.transformers_engine import TransformersEngine
 
 pytestmark = pytest.mark.vllm
@@ -229,6 +232,58 @@ def test_what_is_told_of_an_answer_is_what_the_transformers_engine_tells(
     features, report = expected[-1]
     assert [one["feature"] for one in report] == ["both.music", "sea"]
     assert all(one["blocks"]["effort"] for one in report) and len(features) == 16
+
+
+def test_in_a_crowd_every_answer_and_report_is_its_own_however_many_leave(
+    server: Running, world: World
+) -> None:
+    kinds = [generation(world, prompt, one) for prompt in PROMPTS for one in ASKED]
+    kinds = [replace(one, report=True, readings=index % 2 == 0) for index, one in enumerate(kinds)]
+    other = TransformersEngine(world.model, world.tokenizer)
+    try:
+        for name in LOADED:
+            other.add(name, world.shelf / name)
+        twins = read_all(other, kinds, told)
+    finally:
+        other.close()
+    chance = random.Random(0)
+    drawn = [chance.randrange(len(kinds)) for _ in range(120)]
+    leaves = [chance.choice([None, None, "abandon", "cancel"]) for _ in drawn]
+
+    async def one(index: int, leaving: str | None) -> Any:
+        asked = replace(kinds[index], client=str(chance.randrange(9)))
+        answer = server.engine.submit(asked)
+        found: list[Any] = []
+        async for event in answer:
+            if isinstance(event, Finished):
+                return found, event.report
+            found.append((event.id, event.features))
+            if leaving is not None and len(found) == 5:
+                if leaving == "cancel":
+                    return found, (await answer.cancel()).report
+                return found, answer.abandon()
+        raise AssertionError("the stream has no end")
+
+    async def crowd() -> list[Any]:
+        # No more at once than may run and wait.
+        room = asyncio.Semaphore(20)
+
+        async def within(index: int, leaving: str | None) -> Any:
+            async with room:
+                return await one(index, leaving)
+
+        return await asyncio.gather(*map(within, drawn, leaves))
+
+    for index, leaving, (tokens, report) in zip(drawn, leaves, asyncio.run(crowd()), strict=True):
+        expected, whole = twins[index]
+        assert close(tokens, expected[: len(tokens)])
+        if leaving is None or len(expected) < 5:
+            assert len(tokens) == len(expected) and close(report, whole)
+        elif leaving == "cancel" and report:
+            assert all(
+                one["tokens"] <= all_["tokens"] for one, all_ in zip(report, whole, strict=True)
+            )
+    assert server.idle()
 
 
 def test_an_answer_that_is_cut_tells_what_came_before(server: Running, client: Any) -> None:

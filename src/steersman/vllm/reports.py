@@ -202,7 +202,8 @@ class Watching:
         states = torch.full((blocks + 1, len(places), columns), torch.nan)
         acting = torch.zeros(len(places), len(self.each), dtype=torch.bool)
         for local, here, raw, gates in answers:
-            order = [here.index(place) for place in places]
+            at = {place: index for index, place in enumerate(here)}
+            order = [at[place] for place in places]
             every = _array(raw, np.float32, (len(here), blocks + 1, columns))[order]
             mine = [*local, *([blocks] if blocks - 1 in local else [])]
             states[mine] = every[:, mine].transpose(0, 1)

@@ -42,7 +42,7 @@ def batch(counts: dict[str, tuple[int, int]], drawn: np.random.Generator) -> Bat
 def acts(one: Pilot) -> list[Any]:
     """Of every row: whether it is open, its mask, and its setpoint where that counts."""
     table = one.table
-    assert int(table.count) == int(table.opened.sum())
+    assert int(table.used[0]) == int(table.opened.sum())
     return [
         (bool(open_), mask.tolist(), setpoint[mask].tolist())
         for open_, mask, setpoint in zip(table.opened, table.mask, table.S[0], strict=True)

@@ -10,8 +10,8 @@ from steersman.errors import ArchitectureError
 from steersman.vllm.op import look, steer
 from steersman.vllm.table import LawTable
 
-_BUFFERS = ("H", "G", "S", "mask", "opened", "count", "fired", "seen")
-_LAST = ("last", "count", "seen_last")
+_BUFFERS = ("H", "G", "S", "mask", "opened", "used", "fired", "seen")
+_LAST = ("last", "used", "seen_last")
 _ELSEWHERE = ("vision", "visual", "audio", "encoder", "tower")
 
 
@@ -101,13 +101,13 @@ class _Steered:
             block.steersman_S,
             block.steersman_mask,
             block.steersman_opened,
-            block.steersman_count,
+            block.steersman_used,
             block.steersman_fired,
             block.steersman_seen,
         )
         if self.ends:
             rest = _rest(output)
-            look(y, rest, block.steersman_last, block.steersman_count, block.steersman_seen_last)
+            look(y, rest, block.steersman_last, block.steersman_used, block.steersman_seen_last)
         return output
 
 

@@ -1,7 +1,7 @@
 """What a model of vLLM holds behind each of its blocks, and once more behind the last.
 
-e = S - x H                    where the row's mask is set, else 0
-y = y + clamp(e G', +-most)    on open rows; all others keep every bit
+e = S - x H'                   where the row's mask is set, else 0
+y = y + clamp(e G, +-most)     on open rows; all others keep every bit
 
 All of `e` stays where it was computed until the next pass, so that what the laws observed can be
 told without computing it again: a column with S = 0 and G = 0 observes and does nothing else.
@@ -30,7 +30,7 @@ def _steer(
     S: Tensor,
     mask: Tensor,
     opened: Tensor,
-    count: Tensor,
+    used: Tensor,
     fired: Tensor,
     seen: Tensor,
 ) -> None:
@@ -42,49 +42,51 @@ def _steer(
     Args:
         y: what comes out of the block, `(rows, n)`; changed in place.
         x: the residual stream that entered it, `(rows, n)`.
-        H: what all laws observe at this block, `(n, columns)`, float32.
+        H: what all laws observe at this block, `(columns, n)`, float32.
         G: what they do about it, `(columns, n)`, float32.
         S: each row's setpoints, `(capacity, columns)`, float32.
         mask: which laws act on each row, `(capacity, columns)`.
         opened: the rows on which any does, `(capacity,)`.
-        count: how many rows those are; one number.
+        used: how many rows those are, and before which column all laws are that act on any.
         fired: one number; set to 1.
-        seen: becomes `S - x H` of every row where any is open, `(capacity, columns)`, float32.
+        seen: becomes `S - x H'` where any row is open, `(capacity, columns)`, float32.
     """
     fired.fill_(1)
     rows = y.shape[0]
     if rows > opened.shape[0]:
         raise RuntimeError(f"{rows} rows in one pass, and room was kept for {opened.shape[0]}.")
     # Asking an accelerator for a value would wait for it, and a captured graph cannot.
-    known = int(count) if y.device.type == "cpu" else None
+    known, columns = used.tolist() if y.device.type == "cpu" else (None, len(H))
     if known == 0:
         return
-    errors = seen[:rows]
-    torch.addmm(S[:rows], x.to(H.dtype), H, alpha=-1, out=errors)
+    errors = seen[:rows, :columns]
+    torch.addmm(S[:rows, :columns], x.to(H.dtype), H[:columns].t(), alpha=-1, out=errors)
+    acting = torch.where(mask[:rows, :columns], errors, 0.0)
     most = most_of(y.dtype)
-    u = torch.where(mask[:rows], errors, 0.0).mm(G).clamp_(-most, most).to(y.dtype)
+    u = acting.mm(G[:columns]).clamp_(-most, most).to(y.dtype)
     if known == rows:
         y.add_(u)
     else:
         y.copy_(torch.where(opened[:rows].unsqueeze(1), y + u, y))
 
 
-def _look(y: Tensor, rest: Tensor | None, H: Tensor, count: Tensor, seen: Tensor) -> None:
+def _look(y: Tensor, rest: Tensor | None, H: Tensor, used: Tensor, seen: Tensor) -> None:
     """Keep what is observed of the last block's output, as `_steer` does of the inputs.
 
     Args:
         y: what comes out of the block, `(rows, n)`.
         rest: what is yet to be added to it; None where that is nothing.
-        H: what is observed of their sum, `(n, columns)`, float32.
-        count: of how many rows anything is; one number.
-        seen: becomes `-(y + rest) H` where any is, `(capacity, columns)`, float32.
+        H: what is observed of their sum, `(columns, n)`, float32.
+        used: of how many rows anything is, and before which column.
+        seen: becomes `-(y + rest) H'` where any is, `(capacity, columns)`, float32.
     """
-    if y.device.type == "cpu" and int(count) == 0:
+    known, columns = used.tolist() if y.device.type == "cpu" else (None, len(H))
+    if known == 0:
         return
-    here = seen[: y.shape[0]]
-    here.addmm_(y.to(H.dtype), H, beta=0, alpha=-1)
+    here, observed = seen[: y.shape[0], :columns], H[:columns].t()
+    here.addmm_(y.to(H.dtype), observed, beta=0, alpha=-1)
     if rest is not None:
-        here.addmm_(rest.to(H.dtype), H, alpha=-1)
+        here.addmm_(rest.to(H.dtype), observed, alpha=-1)
 
 
 def _fake(*tensors: Tensor | None) -> None:
@@ -95,9 +97,9 @@ def _fake(*tensors: Tensor | None) -> None:
 _LIBRARY: Any = torch.library.Library("steersman", "FRAGMENT")  # type: ignore[no-untyped-call]
 _LIBRARY.define(
     "steer(Tensor(a!) y, Tensor x, Tensor H, Tensor G, Tensor S, Tensor mask, Tensor opened, "
-    "Tensor count, Tensor(b!) fired, Tensor(c!) seen) -> ()"
+    "Tensor used, Tensor(b!) fired, Tensor(c!) seen) -> ()"
 )
-_LIBRARY.define("look(Tensor y, Tensor? rest, Tensor H, Tensor count, Tensor(a!) seen) -> ()")
+_LIBRARY.define("look(Tensor y, Tensor? rest, Tensor H, Tensor used, Tensor(a!) seen) -> ()")
 for _name, _kernel in (("steer", _steer), ("look", _look)):
     _LIBRARY.impl(_name, _kernel, "CompositeExplicitAutograd")
     torch.library.register_fake(f"steersman::{_name}", _fake, lib=_LIBRARY)

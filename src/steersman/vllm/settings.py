@@ -14,7 +14,7 @@ KEY = "steersman"
 """Their name in vLLM's `additional_config`, and of what a request asks, in its own settings."""
 COLUMNS = 32
 """For how many observed numbers there is room by default, over all steerings."""
-_LAYOUT = 3
+_LAYOUT = 4
 """Raised where the operation in the model's graph changes: no compiled graph outlives it."""
 _EXAMPLE = '{"steerings": {"calm": "/path/to/steering"}}'
 

@@ -55,20 +55,20 @@ class LawTable:
         def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros(*shape, dtype=dtype, device=self.device)
 
-        self.H: Float[Tensor, "blocks n columns"] = zeros(self.blocks, self.n, self.columns)
+        self.H: Float[Tensor, "blocks columns n"] = zeros(self.blocks, self.columns, self.n)
         self.G: Float[Tensor, "blocks columns n"] = zeros(self.blocks, self.columns, self.n)
         self.setpoints = zeros(self.blocks, self.slots + 1, self.columns)
         # Of every row, taken from the slots whenever other rows come.
         self.S: Float[Tensor, "blocks rows columns"] = zeros(self.blocks, self.rows, self.columns)
         self.mask = zeros(self.rows, self.columns, dtype=torch.bool)
         self.opened = zeros(self.rows, dtype=torch.bool)
-        self.count = zeros(1, dtype=torch.int64)
+        self.used = zeros(2, dtype=torch.int64)
         self.fired = zeros(self.blocks, 1, dtype=torch.int32)
         # Of every block's input, and of the last one's output.
         self.seen: Float[Tensor, "states rows columns"] = zeros(
             self.blocks + 1, self.rows, self.columns
         )
-        self.last: Float[Tensor, "n columns"] = zeros(self.n, self.columns)
+        self.last: Float[Tensor, "columns n"] = zeros(self.columns, self.n)
         self._touched = 0
         # Nothing is steered in the passes to come, and the operation is known to run behind every
         # block: blocks that are called one by one may leave it out.
@@ -77,13 +77,13 @@ class LawTable:
     def at(self, block: int) -> tuple[Tensor, ...]:
         """What the operation takes at a block, in its order, behind `y` and `x`."""
         law = (self.H[block], self.G[block], self.S[block])
-        shared = (self.mask, self.opened, self.count)
+        shared = (self.mask, self.opened, self.used)
         return (*law, *shared, self.fired[block], self.seen[block])
 
     @property
     def at_the_end(self) -> tuple[Tensor, ...]:
         """What the operation behind the last block takes, behind what comes out of that."""
-        return (self.last, self.count, self.seen[-1])
+        return (self.last, self.used, self.seen[-1])
 
     def add(self, name: str, laws: Mapping[str, Matrices], busy: Iterable[str] = ()) -> None:
         """Give every law of a steering columns of its own; none twice.
@@ -148,6 +148,8 @@ class LawTable:
         self.mask[:count] = torch.from_numpy(rows.mask).to(self.device)
         self.opened[:count] = torch.from_numpy(rows.mask.any(axis=1)).to(self.device)
         self._touched = count
+        columns = np.flatnonzero(rows.mask.any(axis=0))
+        self.used[1] = int(columns[-1]) + 1 if len(columns) else 0
         self._recount()
 
     def narrow(self, start: int, columns: Sequence[int], allowed: Bool[Tensor, " some"]) -> None:
@@ -167,7 +169,7 @@ class LawTable:
         self._touched = min(self._touched, kept)
 
     def _recount(self) -> None:
-        self.count[0] = self.opened[: self._touched].sum()
+        self.used[0] = self.opened[: self._touched].sum()
 
     def _make_room(self, wanted: int, busy: set[str]) -> None:
         for key in [key for key in self.leaving if key not in busy]:
@@ -175,17 +177,17 @@ class LawTable:
                 return
             columns = self.columns_of.pop(key)
             self.leaving.remove(key)
-            self.H[:, :, columns] = 0.0
+            self.H[:, columns] = 0.0
             self.G[:, columns] = 0.0
-            self.last[:, columns] = 0.0
+            self.last[columns] = 0.0
 
     def _free(self) -> list[int]:
         taken = {column for columns in self.columns_of.values() for column in columns}
         return [column for column in range(self.columns) if column not in taken]
 
     def _write(self, key: str, law: Matrices, columns: list[int]) -> None:
-        self.H[:, :, columns] = law.H.to(self.device)
+        self.H[:, columns] = law.H.mT.to(self.device)
         self.G[:, columns] = law.G.mT.to(self.device)
         if law.last is not None:
-            self.last[:, columns] = law.last.to(self.device)
+            self.last[columns] = law.last.mT.to(self.device)
         self.columns_of[key] = columns

@@ -5,6 +5,7 @@ request is `computed + i`, where `computed` of them are in the cache already: so
 steered whether a prompt comes whole or in chunks, after a preemption, or from the prefix cache.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -75,6 +76,11 @@ class Admitted:
     def of(cls, asked: Asked) -> "Admitted":
         """From what was asked."""
         return cls(tuple(LawOnRequest(law, asked.prompt) for law in asked.laws), asked.record)
+
+    @cached_property
+    def settled(self) -> float:
+        """From which place on all its tokens are alike; infinite where that goes by their ids."""
+        return max(math.inf if law.ids is not None else float(law.prompt) for law in self.laws)
 
 
 @dataclass(frozen=True)

@@ -62,12 +62,7 @@ class Pilot:
         if not present:
             self.rest(self._proved)
             return
-        spans = [span for span in batch.spans() if span[0] in present]
-        self._told = [
-            (self.admitted[name].record, row, rows, first)
-            for name, row, rows, first in spans
-            if self.admitted[name].record
-        ]
+        self._told = self._to_tell(batch, present)
         key = self._key(batch, present)
         if key is not None and key == self._aimed:
             return
@@ -76,7 +71,9 @@ class Pilot:
         slot = np.zeros(count, dtype=np.int64)
         mask = np.zeros((count, self.table.columns), dtype=bool)
         by_ids = []
-        for name, row, rows, first in spans:
+        for name, row, rows, first in batch.spans():
+            if name not in present:
+                continue
             slot[row : row + rows] = self._slot(name, present)
             for law in self.admitted[name].laws:
                 columns = self.table.columns_of[law.asked.key]
@@ -107,6 +104,17 @@ class Pilot:
             self.records.keep(*told)
         self._told = []
 
+    def _to_tell(self, batch: Batch, present: set[str]) -> list[tuple[str, int, int, int]]:
+        """The records that the next pass is to be kept in, and which of its rows and places."""
+        records = {name: self.admitted[name].record for name in present}
+        if not any(records.values()):
+            return []
+        return [
+            (records[name], row, rows, first)
+            for name, row, rows, first in batch.spans()
+            if records.get(name)
+        ]
+
     def _key(self, batch: Batch, present: set[str]) -> tuple[object, ...] | None:
         """What tells a pass whose rows are as those of the last; None where tokens may differ.
 
@@ -114,8 +122,7 @@ class Pilot:
         are.
         """
         for name, computed in zip(batch.requests, batch.computed.tolist(), strict=True):
-            laws = self.admitted[name].laws if name in present else ()
-            if any(computed < law.prompt or law.ids is not None for law in laws):
+            if name in present and computed < self.admitted[name].settled:
                 return None
         return (tuple(batch.requests), batch.starts.tobytes())
 

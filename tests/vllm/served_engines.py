@@ -98,6 +98,19 @@ class Running:
         return False
 
 
+def twins_of(world: World, asked: list[Generation], reader: "Reader | None" = None) -> list[Any]:
+    """What the transformers engine gives for the same."""
+    from steersman.serving.transformers_engine import TransformersEngine
+
+    engine = TransformersEngine(world.model, world.tokenizer)
+    try:
+        for name in LOADED:
+            engine.add(name, world.shelf / name)
+        return read_all(engine, asked, reader or read)
+    finally:
+        engine.close()
+
+
 @contextmanager
 def serving(world: World, limits: Limits) -> Iterator[Running]:
     """A server on loopback whose engine is vLLM's."""

@@ -125,7 +125,7 @@ def test_of_nobody_else_anything_is_kept_and_what_has_ended_makes_room(
     assert world.pilot.records.read("mine", 0, 99)[1] == []
     assert world.pilot.records.read("other", 0, 99) == []
     world.run(("told", TOTAL, 0))
-    size = TOTAL * (BLOCKS + 1) * 5 * 4
+    size = TOTAL * (BLOCKS + 1) * 5 * 4 + 2**10
     monkeypatch.setattr(records, "MOST_BYTES", 2 * size)
     world.pilot.records.end(world.pilot.admitted["told"])
     for name in "xyz":
@@ -134,3 +134,22 @@ def test_of_nobody_else_anything_is_kept_and_what_has_ended_makes_room(
         world.pilot.records.end(world.pilot.admitted[name])
     kept = [bool(world.pilot.records.read(name, 0, 99)) for name in ("mine", *"xyz")]
     assert kept == [False, False, True, True]
+
+
+def test_nothing_is_told_of_several_requests_that_have_one_name_at_once() -> None:
+    world = World(False)
+    world.run(("told", 4, 0))
+    world.admit("second", "a/feedback", "mine")
+    world.run(("told", 1, 4), ("second", 4, 0))
+    assert world.pilot.records.read("mine", 0, 99) == []
+    world.pilot.records.end(world.pilot.admitted["told"])
+    # One of them is still under way.
+    world.admit("third", "a/feedback", "mine")
+    world.run(("second", 1, 4), ("third", 4, 0))
+    assert world.pilot.records.read("mine", 0, 99) == []
+    for name in ("second", "third"):
+        world.pilot.records.end(world.pilot.admitted.pop(name))
+    del world.pilot.admitted["told"]
+    world.admit("fourth", "a/feedback", "mine")
+    world.run(("fourth", 5, 0))
+    check(world, 5)

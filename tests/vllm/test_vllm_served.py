@@ -19,7 +19,6 @@ if any(find_spec(name) is None for name in ("fastapi", "uvicorn", "openai", "htt
 import httpx
 import openai
 from served_engines import (
-    LOADED,
     PROMPTS,
     Running,
     World,
@@ -28,12 +27,12 @@ from served_engines import (
     read_all,
     serving,
     told,
+    twins_of,
 )
 
 from steersman.serving.errors import RequestError
 from steersman.serving.limits import Limits
 from steersman.serving.protocol import Finished
-from steersman.serving.transformers_engine import TransformersEngine
 
 pytestmark = pytest.mark.vllm
 
@@ -73,13 +72,7 @@ def test_every_answer_of_a_batch_is_that_of_the_transformers_engine(
     server: Running, world: World
 ) -> None:
     asked = [generation(world, prompt, one) for prompt in PROMPTS[:2] for one in ASKED]
-    other = TransformersEngine(world.model, world.tokenizer)
-    try:
-        for name in ("sea", "both"):
-            other.add(name, world.shelf / name)
-        expected = read_all(other, asked)
-    finally:
-        other.close()
+    expected = twins_of(world, asked)
     assert read_all(server.engine, asked) == expected
     for prompt in PROMPTS:
         assert server.engine.tokenizer(prompt) == world.tokenizer(prompt)
@@ -217,13 +210,7 @@ def test_what_is_told_of_an_answer_is_what_the_transformers_engine_tells(
     asked = [
         replace(generation(world, prompt, one), **whole) for prompt in PROMPTS[:2] for one in ASKED
     ]
-    other = TransformersEngine(world.model, world.tokenizer)
-    try:
-        for name in LOADED:
-            other.add(name, world.shelf / name)
-        expected = read_all(other, asked, told)
-    finally:
-        other.close()
+    expected = twins_of(world, asked, told)
     # Again, when the cache of prefixes knows every prompt.
     for _ in range(2):
         found = read_all(server.engine, asked, told)
@@ -239,13 +226,7 @@ def test_in_a_crowd_every_answer_and_report_is_its_own_however_many_leave(
 ) -> None:
     kinds = [generation(world, prompt, one) for prompt in PROMPTS for one in ASKED]
     kinds = [replace(one, report=True, readings=index % 2 == 0) for index, one in enumerate(kinds)]
-    other = TransformersEngine(world.model, world.tokenizer)
-    try:
-        for name in LOADED:
-            other.add(name, world.shelf / name)
-        twins = read_all(other, kinds, told)
-    finally:
-        other.close()
+    twins = twins_of(world, kinds, told)
     chance = random.Random(0)
     drawn = [chance.randrange(len(kinds)) for _ in range(120)]
     leaves = [chance.choice([None, None, "abandon", "cancel"]) for _ in drawn]

@@ -79,7 +79,8 @@ def report(engine: Any, record: str) -> list[dict[str, Any]]:
 
     Args:
         engine: vLLM's `LLM`.
-        record: what the request called it.
+        record: what the request called it; no other under way may have the name, nor may it
+            have several samples.
 
     Returns:
         A mapping for each feature, of plain data: what it was asked for, what it reached, and the
@@ -107,7 +108,8 @@ def require_seen(seen: Seen | None, record: str) -> Seen:
     """
     if seen is None:
         raise UnknownNameError(
-            f"the record {record!r} is empty yet, or had to make room for those of other requests."
+            f"the record {record!r} is empty yet, had to make room for others, or was of several "
+            "requests at once: give each, with n=1, a name of its own."
         )
     return seen
 

@@ -1,6 +1,6 @@
 """What the blocks observe of the requests that are to be told of, until somebody asks for it."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from steersman.vllm.table import LawTable
 
 MOST_BYTES = 2**28
 """So much is kept of requests that have ended, and all of those under way."""
+_LEAST_BYTES = 2**10
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +36,14 @@ class _Record:
     @property
     def bytes(self) -> int:
         """How much memory it takes."""
-        return sum(seen.nbytes for seen, _ in self.places.values())
+        return _LEAST_BYTES + sum(seen.nbytes for seen, _ in self.places.values())
 
 
 class Records:
     """Those of one worker.
+
+    Where several requests under way have one name, as the samples of one prompt, nothing of any of
+    them is kept: what is of which could not be told.
 
     Args:
         table: what the blocks write into.
@@ -51,10 +55,16 @@ class Records:
         self._table, self._local = table, local
         self._of: dict[str, _Record] = {}
         self._ended: OrderedDict[str, int] = OrderedDict()
+        self._under_way: Counter[str] = Counter()
 
     def begin(self, request: Admitted) -> None:
         """Keep a record of a request, if it wants one."""
         if not request.record:
+            return
+        self._under_way[request.record] += 1
+        self._ended.pop(request.record, None)
+        if self._under_way[request.record] > 1:
+            self._of.pop(request.record, None)
             return
         found: list[int] = []
         gates = []
@@ -62,11 +72,14 @@ class Records:
             own = self._table.columns_of[law.asked.key]
             gates.append(own[0])
             found += [*own, *self._table.columns_of[watch_key(law.asked.key)]]
-        self._ended.pop(request.record, None)
         self._of[request.record] = _Record(found, gates)
 
     def end(self, request: Admitted) -> None:
         """Nothing more is observed of a request; its record waits to be read."""
+        if not request.record:
+            return
+        self._under_way[request.record] -= 1
+        self._under_way += Counter()  # forgets what is zero
         record = self._of.get(request.record)
         if record is None:
             return

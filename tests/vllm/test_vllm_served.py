@@ -168,6 +168,27 @@ def test_steerings_are_loaded_and_unloaded_while_answers_are_written(
     assert "not low rank" in found.json()["error"]["message"]
 
 
+def test_an_answer_whose_steering_goes_before_its_turn_comes_ends_with_an_error(
+    server: Running, world: World
+) -> None:
+    server.engine.add("music", world.shelf / "music")
+    long = generation(world, "the", max_tokens=200, temperature=1.5)
+    music = generation(world, "the", {"music": {"feature": 1.0}})
+
+    async def remove_while_it_waits() -> Any:
+        # Eight are written and three are next in vLLM: the last one is not there yet.
+        before = [server.engine.submit(long) for _ in range(11)]
+        last = server.engine.submit(music)
+        server.engine.remove("music")
+        for one in before:
+            one.abandon()
+        return [event async for event in last]
+
+    with pytest.raises(RequestError, match="'music' was removed or exchanged"):
+        asyncio.run(remove_while_it_waits())
+    assert server.idle()
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_answer_whose_client_goes_away_is_given_up(server: Running, stream: bool) -> None:
     host, port = server.url.removeprefix("http://").split(":")

@@ -8,6 +8,9 @@ by the clock there is the processor time of the server's process, which leaves o
     again    the same once more: what pairs of turns cannot tell
     idle     the server as it is, without a steering
     loaded   with two: `plan` adds a schedule, `loop` compares with an unsteered run of the batch
+
+Two processes of one program may differ for as long as they live, so every steered way of the loaded
+server is compared with its own unsteered turns too.
 """
 
 import asyncio
@@ -88,7 +91,7 @@ def parts(config: dict[str, Any]) -> Parts:
     """Every model, one after the other.
 
     Args:
-        config: widths and blocks of the models, rounds, clients, requests of a turn, tokens of an
+        config: widths, blocks and requests of a turn of the models; rounds, clients, tokens of an
             answer.
     """
 
@@ -98,35 +101,38 @@ def parts(config: dict[str, Any]) -> Parts:
     return {f"n = {sizes[0]}": of(sizes) for sizes in config["models"]}
 
 
-def _measured(config: dict[str, Any], n: int, blocks: int) -> list[Cell]:
+def _measured(config: dict[str, Any], n: int, blocks: int, requests: int) -> list[Cell]:
     turns: dict[str, list[Turn]] = {name: [] for name in WAYS}
     with tempfile.TemporaryDirectory() as place, ExitStack() as servers:
         _make(n, blocks, Path(place))
         running = {name: servers.enter_context(_server(name, Path(place))) for name in PROGRAMS}
         for number in range(config["rounds"] + 1):
             for name in list(WAYS)[:: 1 if number % 2 else -1]:
-                taken = _turn(running[WAYS[name].server], config, WAYS[name])
+                taken = _turn(running[WAYS[name].server], config, WAYS[name], requests)
                 if number:  # the first round warms up
                     turns[name].append(taken)
-    return [
-        {"n": n, "blocks": blocks, "way": name, **compared(turns[name], turns["bare"])}
-        for name in WAYS
-    ]
+    cells = []
+    for name, way in WAYS.items():
+        cell = {"n": n, "blocks": blocks, "way": name, **compared(turns[name], turns["bare"])}
+        if way.steering:
+            cell["of_nobody"] = compared(turns[name], turns["loaded, nobody"])
+        cells.append(cell)
+    return cells
 
 
-def compared(turns: Sequence[Turn], bare: Sequence[Turn]) -> dict[str, Any]:
-    """Tokens a second relative to the bare server's, round by round: mean and standard error.
+def compared(turns: Sequence[Turn], others: Sequence[Turn]) -> dict[str, Any]:
+    """Tokens a second relative to another way's, round by round: mean and standard error.
 
     Args:
         turns: of one way.
-        bare: of the bare server, in the same rounds.
+        others: of the other, in the same rounds.
     """
     found: dict[str, Any] = {}
     for clock in ("clock", "processor"):
         rates = [one.tokens / getattr(one, clock) for one in turns]
         ratios = [
             rate / (other.tokens / getattr(other, clock))
-            for rate, other in zip(rates, bare, strict=True)
+            for rate, other in zip(rates, others, strict=True)
         ]
         found[clock] = {
             "tokens_per_second": statistics.mean(rates),
@@ -156,16 +162,16 @@ def _server(name: str, place: Path) -> Any:
     return serving(place / f"{name}.log", *(loaded if name == "loaded" else ()), command=words)
 
 
-def _turn(server: RealServer, config: dict[str, Any], way: Way) -> Turn:
+def _turn(server: RealServer, config: dict[str, Any], way: Way, requests: int) -> Turn:
     before, began = _processor(server), time.perf_counter()
-    tokens = asyncio.run(_asked(server.url, config, way))
+    tokens = asyncio.run(_asked(server.url, config, way, requests))
     clock = time.perf_counter() - began
     return Turn(tokens, clock, _processor(server) - before)
 
 
-async def _asked(url: str, config: dict[str, Any], way: Way) -> int:
+async def _asked(url: str, config: dict[str, Any], way: Way, requests: int) -> int:
     """All requests of a turn, by clients that ask again as soon as they are answered."""
-    left = iter(range(config["requests"]))
+    left = iter(range(requests))
     async with httpx.AsyncClient(base_url=url, timeout=600) as http:
 
         async def client() -> int:

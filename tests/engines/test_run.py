@@ -293,6 +293,26 @@ def test_bfloat16_models_are_steered_in_their_own_precision(name: str) -> None:
     assert torch.equal(logits(model, PROMPT), bare)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("each", [False, True])
+def test_a_plan_for_some_rows_is_the_plan_for_all_on_those_to_the_bit(
+    each: bool, dtype: torch.dtype
+) -> None:
+    model = tiny.tiny_model("llama").to(dtype)
+    ids = torch.stack([torch.arange(3, 11), torch.arange(30, 38), torch.arange(50, 58)])
+    targets = torch.tensor([1.0, 0.0, 2.0])
+    bare = logits(model, ids)
+    whole = channel(model, target=targets if each else 1.0, planned=True)
+    some = channel(model, target=targets[[0, 2]] if each else 1.0, planned=True, rows=(0, 2))
+    with run_with(model, whole, prompts=3):
+        asked = logits(model, ids)
+    with run_with(model, some, prompts=3):
+        mixed = logits(model, ids)
+    assert torch.equal(mixed[1], bare[1])
+    assert torch.equal(mixed[[0, 2]], asked[[0, 2]])
+    assert not torch.equal(mixed[0], bare[0])
+
+
 def test_no_hook_is_left_after_an_exception(tiny_model: Models) -> None:
     model = tiny_model("gpt2")
     with pytest.raises(ZeroDivisionError), run_with(model, channel(model)):

@@ -6,6 +6,7 @@ behind in all, and rows that join are put beside those that are there.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -39,6 +40,16 @@ class Plant:
     def device(self) -> torch.device:
         """Where token ids go."""
         return input_device(self.blocks)
+
+    @cached_property
+    def takes_positions(self) -> bool:
+        """Whether its forward takes the place of every token."""
+        return accepts(self.model, "position_ids")
+
+    @cached_property
+    def takes_logits_to_keep(self) -> bool:
+        """Whether its forward can leave out logits that nobody reads."""
+        return accepts(self.model, "logits_to_keep")
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,9 +217,9 @@ class Batch:
             "past_key_values": state.cache,
             "use_cache": True,
         }
-        if accepts(model, "position_ids"):
+        if self._plant.takes_positions:
             arguments["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-        if accepts(model, "logits_to_keep"):
+        if self._plant.takes_logits_to_keep:
             arguments["logits_to_keep"] = 1
         output = model(**arguments)
         # Without a steering, no unsteered run keeps up with the cache.
